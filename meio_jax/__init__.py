@@ -1,0 +1,11 @@
+"""meio_jax: multi-echelon inventory optimisation with reinforcement learning, in one XLA program."""
+
+from meio_jax.build import build_network
+from meio_jax.elements import CUSTOMER, OUTSIDE, Arc, Node
+from meio_jax.network import Network, Wiring
+from meio_jax.scenario import Scenario, Shock, check_scenario, scenario_of
+
+__all__ = [
+    "Arc", "CUSTOMER", "Network", "Node", "OUTSIDE", "Scenario", "Shock", "Wiring", "build_network", "check_scenario",
+    "scenario_of",
+]

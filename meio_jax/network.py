@@ -1,0 +1,198 @@
+"""A supply network: wiring that is fixed when a program is traced, and numbers that are array leaves.
+
+Shape vocabulary, used in every docstring of the project:
+
+==== ==========================================================================================
+B    lanes: independent copies of the system, always the last axis (parameters may have 1 there)
+N    nodes, upstream before downstream
+I    inner arcs: everything that a planner can order on (from outside or from another node)
+C    customer arcs
+E    arcs, E = I + C, inner arcs first; each block is sorted by source
+M    inputs: pairs (node, component), M >= N
+L    pipeline slots, the longest lead time (at least 1)
+A    age classes, the longest shelf life (1 where nothing perishes)
+==== ==========================================================================================
+
+Stock lives on nodes; everything that moves lives on arcs. An arc from ``OUTSIDE`` is a supplier, an arc to ``CUSTOMER``
+is a customer, and demand is simply the order on that arc.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from typing import Any
+
+from jax import Array
+
+from meio_jax.struct import pytree, static
+
+__all__ = ["ALLOCATIONS", "ISSUING", "Network", "TIMINGS", "Wiring"]
+
+TIMINGS = ("demand_first", "order_first", "ship_first")
+ALLOCATIONS = ("proportional", "priority")
+ISSUING = ("fifo", "lifo")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wiring:
+    """Who feeds whom, and the rules that change the program. Hashable; made by `build_network`.
+
+    ``src [E]`` holds node indices, -1 for outside; ``dst [E]`` holds node indices, -1 for the customer.
+    ``lead_time``, ``min_lead_time``, ``max_lead_time`` are ``[I]`` whole periods.
+    """
+
+    nodes: tuple[str, ...]
+    arcs: tuple[str, ...]
+    src: tuple[int, ...]
+    dst: tuple[int, ...]
+    component: tuple[str, ...]
+    lead_time: tuple[int, ...]
+    min_lead_time: tuple[int, ...]
+    max_lead_time: tuple[int, ...]
+    make_to_order: tuple[bool, ...]
+    ages: int = 1
+    timing: str = "order_first"
+    allocation: str = "proportional"
+    issuing: str = "fifo"
+    integer: bool = False
+
+    @property
+    def n_nodes(self) -> int:
+        return len(self.nodes)
+
+    @property
+    def n_arcs(self) -> int:
+        return len(self.arcs)
+
+    @property
+    def n_inner(self) -> int:
+        return len(self.component)
+
+    @property
+    def n_customers(self) -> int:
+        return self.n_arcs - self.n_inner
+
+    @property
+    def n_inputs(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def slots(self) -> int:
+        """Pipeline slots L: the longest lead time, at least 1."""
+        return max(1, *self.max_lead_time)
+
+    @cached_property
+    def inputs(self) -> tuple[tuple[int, str], ...]:
+        """The M pairs (node, component), sorted by node, in order of first appearance."""
+        seen: dict[tuple[int, str], None] = {}
+        for node in range(self.n_nodes):
+            for arc in range(self.n_inner):
+                if self.dst[arc] == node:
+                    seen[node, self.component[arc]] = None
+        return tuple(seen)
+
+    @cached_property
+    def input_of_arc(self) -> tuple[int, ...]:
+        """For each inner arc the index of the input that it feeds."""
+        index = {key: m for m, key in enumerate(self.inputs)}
+        return tuple(index[self.dst[e], self.component[e]] for e in range(self.n_inner))
+
+    @cached_property
+    def node_of_input(self) -> tuple[int, ...]:
+        return tuple(node for node, _ in self.inputs)
+
+    @cached_property
+    def arcs_of_input(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(e for e, m in enumerate(self.input_of_arc) if m == k) for k in range(self.n_inputs))
+
+    @cached_property
+    def inputs_of_node(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(m for m, n in enumerate(self.node_of_input) if n == k) for k in range(self.n_nodes))
+
+    @cached_property
+    def out_arcs(self) -> tuple[tuple[int, ...], ...]:
+        """For each node its outgoing arcs, inner before customer: also their order of priority."""
+        return tuple(tuple(e for e in range(self.n_arcs) if self.src[e] == n) for n in range(self.n_nodes))
+
+    @cached_property
+    def outside_arcs(self) -> tuple[int, ...]:
+        return tuple(e for e in range(self.n_inner) if self.src[e] < 0)
+
+    @cached_property
+    def customer_arcs(self) -> tuple[int, ...]:
+        return tuple(range(self.n_inner, self.n_arcs))
+
+    @cached_property
+    def waves(self) -> tuple[tuple[int, ...], ...]:
+        """Nodes in groups that can be played at once: only an arc that may deliver within the period separates two."""
+        depth = [0] * self.n_nodes
+        if self.timing != "ship_first":
+            for node in range(self.n_nodes):  # nodes are in topological order
+                before = [
+                    depth[self.src[e]] + (self.min_lead_time[e] == 0)
+                    for e in range(self.n_inner)
+                    if self.dst[e] == node and self.src[e] >= 0
+                ]
+                depth[node] = max(before, default=0)
+        return tuple(tuple(n for n in range(self.n_nodes) if depth[n] == d) for d in range(max(depth) + 1))
+
+    @cached_property
+    def levels(self) -> tuple[int, ...]:
+        """For each node the longest path from outside, 0 for a node fed by suppliers only: its echelon for drawing."""
+        level = [0] * self.n_nodes
+        for node in range(self.n_nodes):
+            feeders = [self.src[e] for e in range(self.n_inner) if self.dst[e] == node and self.src[e] >= 0]
+            level[node] = max((level[u] + 1 for u in feeders), default=0)
+        return tuple(level)
+
+
+@pytree
+class Network:
+    """A wiring and its numbers. A leaf that is ``None`` is a feature that this program does not contain.
+
+    Leaves end in a lane axis of size 1 (the same in all lanes) or B. Replace numbers with ``network.replace(...)``: that
+    never compiles anew unless a leaf turns from or to ``None`` or changes its shape.
+    """
+
+    wiring: Wiring = static()
+    holding_cost: Array  # [N, 1|B]
+    initial_on_hand: Array  # [N, 1|B]
+    initial_pipeline: Array  # [L, I, 1|B]; slot 0 is due in the first period
+    backlog_cost: Array  # [E, 1|B]
+    lost_cost: Array | None = None  # [E, 1|B]
+    units: Array | None = None  # [I, 1|B]; None: 1 of each component in a unit
+    keep: Array | None = None  # [E, 1|B]; None: every unmet order is kept
+    unit_cost: Array | None = None  # [I, 1|B]
+    price: Array | None = None  # [C, 1|B]
+    transit_holding_cost: Array | None = None  # [I, 1|B]
+    component_holding_cost: Array | None = None  # [M, 1|B]
+    fixed_order_cost: Array | None = None  # [I, 1|B]
+    lot_size: Array | None = None  # [I, 1|B]
+    minimum_order: Array | None = None  # [I, 1|B]
+    order_capacity: Array | None = None  # [I, 1|B]
+    erosion: Array | None = None  # [C, 1|B]
+    restoration: Array | None = None  # [C, 1|B]
+    capacity: Array | None = None  # [N, 1|B]
+    operating_cost: Array | None = None  # [N, 1|B]
+    storage: Array | None = None  # [N, 1|B]
+    yield_: Array | None = None  # [N, 1|B]
+    shelf_life: Array | None = None  # [N, 1|B]; infinite where a unit keeps for ever
+    scrap_cost: Array | None = None  # [N, 1|B]
+    #: Lead times as numbers, for sweeps over them in one program; None: the wiring's own, which is faster.
+    lead_time: Array | None = None  # [I, 1|B]
+
+    def replace(self, **changes: Any) -> Network:
+        """A copy with other leaves. Raises `TypeError` for a name that is no field."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def holds_components(self) -> bool:
+        """Whether inputs can wait at a node; where none can, what is received is built at once."""
+        w = self.wiring
+        return (
+            w.n_inputs > w.n_nodes
+            or self.capacity is not None
+            or any(w.make_to_order)
+            or (w.integer and self.units is not None)
+        )

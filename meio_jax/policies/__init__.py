@@ -1,0 +1,1 @@
+"""Replenishment policies: classical rules and neural networks behind one protocol."""

@@ -1,0 +1,218 @@
+"""Play a policy over a horizon: in one scan, over a given scenario or over fresh draws, with or without the trajectory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from meio_jax.errors import InputError
+from meio_jax.kpis import tally
+from meio_jax.network import Network
+from meio_jax.observation import Observation, Reports, file_report, init_reports, note_orders, observe
+from meio_jax.policies.base import Policy
+from meio_jax.processes import Processes, init_processes, sample_shock
+from meio_jax.scenario import Scenario, Shock
+from meio_jax.simulator import Flows, State, initial_state, transition
+from meio_jax.struct import pytree
+
+__all__ = ["Carry", "Rollout", "Trajectory", "begin", "play_period", "rollout"]
+
+
+class Trajectory(NamedTuple):
+    """Every period of a horizon, leaves ``[T, .., B]``: what was seen, wanted, what happened, what moved."""
+
+    seen: Observation
+    orders: Array
+    shock: Shock
+    flows: Flows
+
+
+class Rollout(NamedTuple):
+    """The result of `rollout`: ``totals`` is the sum of the measure over the periods after the warm-up."""
+
+    totals: Any
+    carry: Carry
+    trajectory: Trajectory | None
+
+
+@pytree
+class Carry:
+    """All that the next period needs: continue a rollout by giving it back."""
+
+    state: State
+    memory: Any
+    process: Any
+    reports: Reports | None
+
+
+def begin(
+    network: Network, policy: Policy, source: Processes | Scenario, key: Array, lanes: int, *, oldest: int = 0
+) -> Carry:
+    """The carry at time 0. ``oldest``: the greatest age of a report that is remembered. The key is consumed."""
+    state = initial_state(network, lanes)
+    drawn = isinstance(source, Processes)
+    late = source.reporting is not None if drawn else source.shocks.report_age is not None
+    if late and oldest <= 0:
+        raise InputError("reports are late here: say with oldest= how old a report may become and still be read")
+    return Carry(
+        state=state,
+        memory=policy.memory(network, lanes),
+        process=init_processes(source, key, lanes) if drawn else None,
+        reports=init_reports(network, state, oldest) if late else None,
+    )
+
+
+def play_period(
+    network: Network, policy: Policy, theta: Any, carry: Carry, shock: Shock, key: Array
+) -> tuple[Carry, Trajectory]:
+    """Observe, decide, move: one period. ``carry.process`` is passed through."""
+    seen = observe(network, carry.state, shock)
+    reports = carry.reports
+    if reports is not None and shock.report_age is not None:
+        reports, seen = file_report(network, reports, seen, shock.report_age)
+    decision, memory = policy.apply(network, theta, carry.memory, seen, key)
+    state, flows = transition(network, carry.state, decision.orders, shock, decision.allocation)
+    if reports is not None:
+        reports = note_orders(reports, flows.ordered[: network.wiring.n_inner])
+    after = Carry(state=state, memory=memory, process=carry.process, reports=reports)
+    return after, Trajectory(seen, decision.orders, shock, flows)
+
+
+def rollout(
+    network: Network,
+    policy: Policy,
+    theta: Any,
+    source: Processes | Scenario,
+    key: Array,
+    *,
+    periods: int | None = None,
+    lanes: int | None = None,
+    warmup: int = 0,
+    measure: Callable[[Network, Flows], Any] = tally,
+    keep_trajectory: bool = False,
+    carry: Carry | None = None,
+    block: int | None = None,
+    oldest: int = 0,
+) -> Rollout:
+    """Play ``policy`` in every lane.
+
+    Args:
+      source: `Processes` (fresh draws) or a `Scenario` (given shocks).
+      key: drives the draws and stochastic policies; consumed.
+      periods: horizon; with a scenario at most its length, which is also the default.
+      lanes: number of lanes; with a scenario its own number.
+      warmup: periods at the start that the totals leave out.
+      measure: a hashable ``(network, flows) -> pytree of [B]``, summed over periods with compensation, so that ten years in
+        float32 stay accurate.
+      keep_trajectory: also return every period.
+      carry: continue from here instead of from the initial state.
+      block: play the lanes in blocks of this size, one after the other, to stay in the cache; must divide ``lanes``.
+        Draws then differ from the unblocked ones; totals are joined again along the lane axis.
+      oldest: with late reports, the greatest age that is remembered.
+
+    Raises:
+      InputError: horizon or lanes do not fit the source.
+    """
+    if isinstance(source, Scenario):
+        periods = source.periods if periods is None else periods
+        if periods > source.periods:
+            raise InputError(f"the scenario has {source.periods} periods, {periods} were asked for")
+        if lanes is not None and source.lanes not in (1, lanes):
+            raise InputError(f"the scenario has {source.lanes} lanes, {lanes} were asked for")
+        lanes = source.lanes if lanes is None else lanes
+        source = source if periods == source.periods else source[:periods]
+    if periods is None or lanes is None or periods < 1 or lanes < 1:
+        raise InputError("rollout over processes needs periods= and lanes=, both at least 1")
+    if block is not None and (lanes % block or carry is not None or keep_trajectory):
+        raise InputError(f"block={block} must divide lanes={lanes}, and goes neither with carry nor with a trajectory")
+    return _rollout(
+        network, policy, theta, source, key, warmup, carry,
+        periods=periods, lanes=lanes, measure=measure, keep=keep_trajectory, block=block, oldest=oldest,
+    )  # fmt: skip
+
+
+@functools.partial(jax.jit, static_argnames=("policy", "periods", "lanes", "measure", "keep", "block", "oldest"))
+def _rollout(
+    network: Network, policy: Policy, theta: Any, source: Any, key: Array, warmup: Any, carry: Carry | None, *,
+    periods: int, lanes: int, measure: Any, keep: bool, block: int | None, oldest: int,
+) -> Rollout:  # fmt: skip
+    if block is None or block == lanes:
+        return _scan(network, policy, theta, source, key, warmup, carry, periods, lanes, measure, keep, oldest)
+    blocks = lanes // block
+    leaves, tree = jax.tree.flatten((network, theta, source))
+    laned = (True, policy.theta_has_lanes, True)
+    counts = [len(jax.tree.leaves(part)) for part in (network, theta, source)]
+    may = [yes for yes, n in zip(laned, counts, strict=True) for _ in range(n)]
+    split = [yes and x.ndim > 0 and x.shape[-1] == lanes for yes, x in zip(may, leaves, strict=True)]
+    mapped = [
+        jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, block), -2, 0)
+        for x, s in zip(leaves, split, strict=True)
+        if s
+    ]
+
+    def one(args: tuple[Array, list[Array]]) -> Rollout:
+        key, parts = args
+        own = iter(parts)
+        network, theta, source = tree.unflatten([next(own) if s else x for x, s in zip(leaves, split, strict=True)])
+        return _scan(network, policy, theta, source, key, warmup, None, periods, block, measure, False, oldest)
+
+    out = jax.lax.map(one, (jax.random.split(key, blocks), mapped))
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], lanes) if x.ndim > 1 else x[0], out)
+
+
+def _scan(
+    network: Network, policy: Policy, theta: Any, source: Any, key: Array, warmup: Any, carry: Carry | None,
+    periods: int, lanes: int, measure: Any, keep: bool, oldest: int,
+) -> Rollout:  # fmt: skip
+    start, play, draw = jax.random.split(key, 3)
+    if carry is None:
+        carry = begin(network, policy, source, start, lanes, oldest=oldest)
+    scenario = isinstance(source, Scenario)
+    feed = source.shocks if scenario else jax.random.split(draw, periods)
+
+    def period(loop: tuple[Carry, Any, Any], x: tuple[Array, Any, Array]) -> tuple[Any, Trajectory | None]:
+        carry, total, lost = loop
+        index, fed, key = x
+        if scenario:
+            shock, process = jax.tree.map(lambda v: jnp.broadcast_to(v, (*v.shape[:-1], lanes)), fed), None
+        else:
+            shock, process = sample_shock(source, fed, carry.process, carry.state.t, lanes)
+        carry, happened = play_period(network, policy, theta, carry, shock, key)
+        carry = Carry(state=carry.state, memory=carry.memory, process=process, reports=carry.reports)
+        counted = measure(network, happened.flows)
+        total, lost = add_compensated(total, lost, counted, index >= warmup)
+        return (carry, total, lost), happened if keep else None
+
+    flows = jax.eval_shape(lambda: measure(network, _example_flows(network, policy, theta, carry, source, lanes)))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), flows)
+    steps = (jnp.arange(periods), feed, jax.random.split(play, periods))
+    (carry, total, _), kept = jax.lax.scan(period, (carry, zeros, zeros), steps)
+    return Rollout(totals=total, carry=carry, trajectory=kept)
+
+
+def _example_flows(network: Network, policy: Policy, theta: Any, carry: Carry, source: Any, lanes: int) -> Flows:
+    """Only traced for its shapes."""
+    key = jax.random.key(0)
+    if isinstance(source, Scenario):
+        shock = jax.tree.map(lambda v: jnp.broadcast_to(v[0], (*v.shape[1:-1], lanes)), source.shocks)
+    else:
+        shock, _ = sample_shock(source, key, carry.process, carry.state.t, lanes)
+    return play_period(network, policy, theta, carry, shock, jax.random.key(1))[1].flows
+
+
+def add_compensated(total: Any, lost: Any, more: Any, count: Any = True) -> tuple[Any, Any]:
+    """Kahan's sum over pytrees: ``lost`` carries the rounding error of ``total``. Kahan (1965), CACM 8(1)."""
+
+    def one(total: Array, lost: Array, x: Array) -> tuple[Array, Array]:
+        y = jnp.where(count, x, 0.0) - lost
+        new = total + y
+        return new, (new - total) - y
+
+    pairs = jax.tree.map(one, total, lost, more)
+    is_pair = lambda p: isinstance(p, tuple) and len(p) == 2 and not hasattr(p, "_fields")  # noqa: E731
+    return jax.tree.map(lambda p: p[0], pairs, is_leaf=is_pair), jax.tree.map(lambda p: p[1], pairs, is_leaf=is_pair)

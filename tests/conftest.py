@@ -1,0 +1,57 @@
+"""What every test stands on: CPU, cached compilation, fixed seeds, switches for the strict modes of JAX."""
+
+import os
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+# Read by JAX when it is first imported, which is below.
+_CACHE = Path(__file__).resolve().parent.parent / ".cache" / "jax"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+# The x64 and key_reuse fixtures are switches without state: the examples of a test may share one.
+_QUIET = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
+hypothesis.settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, print_blob=True, suppress_health_check=_QUIET
+)
+hypothesis.settings.register_profile(
+    "thorough", max_examples=2_000, deadline=None, print_blob=True, suppress_health_check=_QUIET
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+class Rngs(NamedTuple):
+    """The two sources of randomness of a test."""
+
+    numpy: np.random.Generator
+    key: jax.Array  # typed; split it, use each part once
+
+
+@pytest.fixture
+def rngs(request: pytest.FixtureRequest) -> Rngs:
+    """A NumPy generator and a JAX key, seeded by the test's own name: fixed for a test, other in the next."""
+    seed = zlib.crc32(request.node.nodeid.encode())
+    return Rngs(np.random.default_rng(seed), jax.random.key(seed))
+
+
+@pytest.fixture
+def x64():
+    """The test computes in float64 and int64."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def key_reuse():
+    """A key used twice raises `jax.errors.KeyReuseError`."""
+    with jax.debug_key_reuse(True):
+        yield
