@@ -6,6 +6,15 @@ from meio_jax.network import Network, Wiring
 from meio_jax.scenario import Scenario, Shock, check_scenario, scenario_of
 
 __all__ = [
-    "Arc", "CUSTOMER", "Network", "Node", "OUTSIDE", "Scenario", "Shock", "Wiring", "build_network", "check_scenario",
+    "CUSTOMER",
+    "OUTSIDE",
+    "Arc",
+    "Network",
+    "Node",
+    "Scenario",
+    "Shock",
+    "Wiring",
+    "build_network",
+    "check_scenario",
     "scenario_of",
 ]

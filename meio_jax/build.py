@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,24 +30,29 @@ __all__ = ["build_network"]
 
 def _topological(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[str]:
     """The given order where it is upstream before downstream, else the nearest such order. Raises `CycleError`."""
+    position = {n: i for i, n in enumerate(names)}
     feeders: dict[str, set[str]] = {n: set() for n in names}
+    fed: dict[str, set[str]] = {n: set() for n in names}
     for src, dst in edges:
         feeders[dst].add(src)
+        fed[src].add(dst)
+    waiting = {n: len(f) for n, f in feeders.items()}
+    ready = [position[n] for n in names if not waiting[n]]
     order: list[str] = []
-    left = list(names)
-    placed: set[str] = set()
-    while left:
-        ready = next((n for n in left if feeders[n] <= placed), None)
-        if ready is None:
-            path = [left[0]]
-            while True:  # every node left has a feeder that is left: walking up must repeat
-                path.append(next(f for f in left if f in feeders[path[-1]]))
-                if path[-1] in path[:-1]:
-                    loop = path[path.index(path[-1]) :][::-1]
-                    raise CycleError(f"the arcs {' -> '.join(loop)} form a cycle; a supply network must be acyclic")
-        order.append(ready)
-        placed.add(ready)
-        left.remove(ready)
+    while ready:
+        name = names[heapq.heappop(ready)]
+        order.append(name)
+        for n in fed[name]:
+            waiting[n] -= 1
+            if not waiting[n]:
+                heapq.heappush(ready, position[n])
+    if len(order) < len(names):
+        left = set(names) - set(order)
+        path = [min(left, key=position.__getitem__)]
+        while path.count(path[-1]) < 2:  # every node left has a feeder that is left: walking up must repeat
+            path.append(min((f for f in feeders[path[-1]] if f in left), key=position.__getitem__))
+        loop = path[path.index(path[-1]) :][::-1]
+        raise CycleError(f"the arcs {' -> '.join(loop)} form a cycle; a supply network must be acyclic")
     return order
 
 
@@ -95,35 +102,46 @@ def build_network(
       DuplicateNameError, UnknownNameError, CycleError, OrphanNodeError, MissingSupplierError, NumberError, InputError:
         each says where and what to do.
     """
-    for value, allowed, what in ((timing, TIMINGS, "timing"), (allocation, ALLOCATIONS, "allocation"), (issuing, ISSUING, "issuing")):
+    for value, allowed, what in (
+        (timing, TIMINGS, "timing"),
+        (allocation, ALLOCATIONS, "allocation"),
+        (issuing, ISSUING, "issuing"),
+    ):
         if value not in allowed:
             raise UnknownNameError(f"{what} {value!r} is not one of {', '.join(allowed)}")
     if not nodes:
         raise InputError("a network needs at least one node")
     names = [node.name for node in nodes]
+    times = Counter(names)
     for name in names:
         if name in (OUTSIDE, CUSTOMER) or not isinstance(name, str) or not name:
             raise InputError(f"node name {name!r}: must be a non-empty string other than {OUTSIDE!r} and {CUSTOMER!r}")
-        if names.count(name) > 1:
+        if times[name] > 1:
             raise DuplicateNameError(f"node {name!r} appears more than once")
-    arcs = [a if a.name else dataclasses.replace(a, name=f"{a.src}->{a.dst}" + (f":{a.component}" if a.component else "")) for a in arcs]
-    arc_names = [a.name for a in arcs]
+    arcs = [
+        a if a.name else dataclasses.replace(a, name=f"{a.src}->{a.dst}" + (f":{a.component}" if a.component else ""))
+        for a in arcs
+    ]
+    arc_times = Counter(a.name for a in arcs)
     for arc in arcs:
-        if arc_names.count(arc.name) > 1:
+        if arc_times[arc.name] > 1:
             raise DuplicateNameError(f"arc {arc.name!r} appears more than once; give each its own name")
         for end, special in ((arc.src, OUTSIDE), (arc.dst, CUSTOMER)):
-            if end != special and end not in names:
+            if end != special and end not in times:
                 raise UnknownNameError(f"arc {arc.name!r}: {end!r} is no node; nodes are {', '.join(names)}")
         if arc.src == OUTSIDE and arc.dst == CUSTOMER:
             raise InputError(f"arc {arc.name!r} goes from outside to a customer without passing a node")
     inner = [a for a in arcs if a.dst != CUSTOMER]
     customers = [a for a in arcs if a.dst == CUSTOMER]
+    fed, feeding = {a.dst for a in arcs}, {a.src for a in arcs}
     for node in nodes:
-        feeds, leaves = any(a.dst == node.name for a in arcs), any(a.src == node.name for a in arcs)
+        feeds, leaves = node.name in fed, node.name in feeding
         if not feeds and not leaves:
             raise OrphanNodeError(f"node {node.name!r} has no arc; connect it or remove it")
         if not feeds:
-            raise MissingSupplierError(f"node {node.name!r} has no supplier; add an arc from {OUTSIDE!r} or from a node to it")
+            raise MissingSupplierError(
+                f"node {node.name!r} has no supplier; add an arc from {OUTSIDE!r} or from a node to it"
+            )
         if not leaves:
             raise OrphanNodeError(f"node {node.name!r} feeds nobody; add an arc to a node or to {CUSTOMER!r}")
         if not isinstance(node.make_to_order, bool):
@@ -151,7 +169,9 @@ def build_network(
         if kind == "customer" and high:
             raise InputError(f"{where}: customers are served from stock; model a delivery time as a node before them")
         bounds[arc.name] = (int(arc.lead_time), int(low), int(high))
-        if np.any(np.asarray(arc.minimum_order) > (np.inf if arc.order_capacity is None else np.asarray(arc.order_capacity))):
+        if np.any(
+            np.asarray(arc.minimum_order) > (np.inf if arc.order_capacity is None else np.asarray(arc.order_capacity))
+        ):
             raise NumberError(f"{where}: minimum_order exceeds order_capacity, so no order could ever be placed")
 
     ordered = _topological(names, [(a.src, a.dst) for a in inner if a.src != OUTSIDE])
@@ -189,7 +209,9 @@ def build_network(
         rates = np.asarray(leaves["component_holding_cost"])
         for sources in wiring.arcs_of_input:
             if not np.all(rates[list(sources)] == rates[sources[0]]):
-                raise InputError(f"arcs {', '.join(wiring.arcs[e] for e in sources)} supply one component: one component_holding_cost")
+                raise InputError(
+                    f"arcs {', '.join(wiring.arcs[e] for e in sources)} supply one component: one component_holding_cost"
+                )
         leaves["component_holding_cost"] = jnp.asarray(rates[[s[0] for s in wiring.arcs_of_input]])
     if leaves["erosion"] is not None or leaves["restoration"] is not None:
         for key in ("erosion", "restoration"):
@@ -198,6 +220,13 @@ def build_network(
     for key, rows in (("holding_cost", len(nodes)), ("initial_on_hand", len(nodes)), ("backlog_cost", len(arcs))):
         if leaves[key] is None:
             leaves[key] = jnp.zeros((rows, 1))
+    if leaves["units"] is not None:
+        units = np.asarray(leaves["units"])
+        for sources in wiring.arcs_of_input:
+            if not np.all(units[list(sources)] == units[sources[0]]):
+                raise InputError(
+                    f"arcs {', '.join(wiring.arcs[e] for e in sources)} supply one component: give them one units"
+                )
     leaves["initial_pipeline"] = jnp.asarray(_pipeline(inner, wiring))
     return Network(wiring=wiring, **leaves)  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import Array
 
-__all__ = ["ARC_NUMBERS", "Arc", "CUSTOMER", "LARGEST", "LONGEST", "NODE_NUMBERS", "Node", "Number", "OUTSIDE"]
+__all__ = ["ARC_NUMBERS", "CUSTOMER", "LARGEST", "LONGEST", "NODE_NUMBERS", "OUTSIDE", "Arc", "Node", "Number"]
 
 OUTSIDE = "outside"
 CUSTOMER = "customer"
@@ -50,11 +50,15 @@ class Node:
     name: str
     holding_cost: Numeric = _number("cost of a unit in stock at the end of a period", "money/unit/period")
     initial_on_hand: Numeric = _number("stock at time 0 (fresh, where it perishes)", "unit")
-    capacity: Numeric | None = _number("most good units built in a period (none: unlimited)", "unit/period", None)
+    capacity: Numeric | None = _number("most good units built in a period (none: no limit)", "unit/period", None)
     operating_cost: Numeric = _number("cost of a good unit built", "money/unit")
-    storage: Numeric | None = _number("most units kept at the end of a period; the rest is scrapped (none: unlimited)", "unit", None)
+    storage: Numeric | None = _number(
+        "most units kept at a period's end; the rest is scrapped (none: no limit)", "unit", None
+    )
     yield_: Numeric = _number("good units per unit started", "1", 1.0, 0.0, 1.0)
-    shelf_life: Numeric | None = _number("periods a unit can be used from its arrival on (none: for ever)", "period", None, 1, LONGEST, True)
+    shelf_life: Numeric | None = _number(
+        "periods a unit can be used, from its arrival (none: for ever)", "period", None, 1, LONGEST, True
+    )
     scrap_cost: Numeric = _number("cost of a unit that expires or overflows", "money/unit", 0.0, -LARGEST)
     make_to_order: bool = False
 
@@ -75,21 +79,35 @@ class Arc:
     lead_time: int = 0
     min_lead_time: int | None = None
     max_lead_time: int | None = None
-    units: Numeric = _number("units of this component in one unit built (bill of materials)", "unit/unit", 1.0, 1e-9, of="inner")
+    units: Numeric = _number(
+        "units of this component in a unit built (bill of materials)", "unit/unit", 1.0, 1e-9, of="inner"
+    )
     unit_cost: Numeric = _number("cost of a unit shipped", "money/unit", of="inner")
-    transit_holding_cost: Numeric = _number("cost of a unit in transit at the end of a period", "money/unit/period", of="inner")
-    component_holding_cost: Numeric = _number("cost of a unit of this component that waits at the node to be built in", "money/unit/period", of="inner")
+    transit_holding_cost: Numeric = _number(
+        "cost of a unit in transit at the end of a period", "money/unit/period", of="inner"
+    )
+    component_holding_cost: Numeric = _number(
+        "cost of a unit of this component waiting at the node", "money/unit/period", of="inner"
+    )
     fixed_order_cost: Numeric = _number("cost of placing an order of any size", "money/order", of="inner")
     lot_size: Numeric = _number("orders are whole multiples of this (0: any quantity)", "unit", of="inner")
     minimum_order: Numeric = _number("smallest order that is not zero", "unit", of="inner")
-    order_capacity: Numeric | None = _number("largest order in a period (none: unlimited)", "unit/period", None, of="inner")
-    initial_pipeline: Numeric = _number("units on their way at time 0: a number for each period, soonest first", "unit", of="inner")
+    order_capacity: Numeric | None = _number(
+        "largest order in a period (none: no limit)", "unit/period", None, of="inner"
+    )
+    initial_pipeline: Numeric = _number(
+        "units on their way at time 0, one number a period, soonest first", "unit", of="inner"
+    )
     price: Numeric = _number("revenue of a unit shipped to the customer", "money/unit", of="customer")
-    erosion: Numeric = _number("share of the goodwill lost when a period's whole demand is unserved", "1", 0.0, 0.0, 1.0, of="customer")
-    restoration: Numeric = _number("share of the lost goodwill that a fully served period restores", "1", 0.0, 0.0, 1.0, of="customer")
+    erosion: Numeric = _number(
+        "share of goodwill lost when all demand of a period is unserved", "1", 0.0, 0.0, 1.0, of="customer"
+    )
+    restoration: Numeric = _number(
+        "share of lost goodwill that a fully served period restores", "1", 0.0, 0.0, 1.0, of="customer"
+    )
     backlog_cost: Numeric = _number("cost of a unit of backlog at the end of a period", "money/unit/period")
     lost_cost: Numeric = _number("cost of a unit of unmet demand that is lost", "money/unit")
-    keep: Numeric = _number("share of unmet demand that is kept as backlog (1 backorder, 0 lost sale)", "1", 1.0, 0.0, 1.0)
+    keep: Numeric = _number("share of unmet demand kept as backlog (1 backorder, 0 lost sale)", "1", 1.0, 0.0, 1.0)
 
 
 NODE_NUMBERS: dict[str, Number] = {f.name: f.metadata["number"] for f in dataclasses.fields(Node) if f.metadata}

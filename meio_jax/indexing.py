@@ -82,7 +82,9 @@ def by_rank(x: Array, groups: Sequence[Sequence[int]], empty: float) -> list[Arr
     return [rows(padded, [g[r] if r < len(g) else none for g in groups]) for r in range(most)]
 
 
-def reduce_groups(x: Array, groups: Sequence[Sequence[int]], op: Callable[[Array, Array], Array], empty: float) -> Array:
+def reduce_groups(
+    x: Array, groups: Sequence[Sequence[int]], op: Callable[[Array, Array], Array], empty: float
+) -> Array:
     """``[len(groups), B]``: rows of each group combined by ``op``; ``empty`` is its neutral element."""
     first, *others = by_rank(x, groups, empty)
     for other in others:

@@ -20,6 +20,7 @@ is a customer, and demand is simply the order on that arc.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -27,11 +28,20 @@ from jax import Array
 
 from meio_jax.struct import pytree, static
 
-__all__ = ["ALLOCATIONS", "ISSUING", "Network", "TIMINGS", "Wiring"]
+__all__ = ["ALLOCATIONS", "ISSUING", "TIMINGS", "Network", "Wiring"]
 
 TIMINGS = ("demand_first", "order_first", "ship_first")
 ALLOCATIONS = ("proportional", "priority")
 ISSUING = ("fifo", "lifo")
+
+
+def _group(owner: Sequence[int], count: int) -> tuple[tuple[int, ...], ...]:
+    """For each of ``count`` owners the indices that it owns, ascending; a negative owner is nobody."""
+    groups: list[list[int]] = [[] for _ in range(count)]
+    for index, k in enumerate(owner):
+        if k >= 0:
+            groups[k].append(index)
+    return tuple(map(tuple, groups))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +95,7 @@ class Wiring:
     @cached_property
     def inputs(self) -> tuple[tuple[int, str], ...]:
         """The M pairs (node, component), sorted by node, in order of first appearance."""
-        seen: dict[tuple[int, str], None] = {}
-        for node in range(self.n_nodes):
-            for arc in range(self.n_inner):
-                if self.dst[arc] == node:
-                    seen[node, self.component[arc]] = None
-        return tuple(seen)
+        return tuple({(n, self.component[e]): None for n, arcs in enumerate(self.in_arcs) for e in arcs})
 
     @cached_property
     def input_of_arc(self) -> tuple[int, ...]:
@@ -104,16 +109,21 @@ class Wiring:
 
     @cached_property
     def arcs_of_input(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(e for e, m in enumerate(self.input_of_arc) if m == k) for k in range(self.n_inputs))
+        return _group(self.input_of_arc, self.n_inputs)
 
     @cached_property
     def inputs_of_node(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(m for m, n in enumerate(self.node_of_input) if n == k) for k in range(self.n_nodes))
+        return _group(self.node_of_input, self.n_nodes)
 
     @cached_property
     def out_arcs(self) -> tuple[tuple[int, ...], ...]:
         """For each node its outgoing arcs, inner before customer: also their order of priority."""
-        return tuple(tuple(e for e in range(self.n_arcs) if self.src[e] == n) for n in range(self.n_nodes))
+        return _group(self.src, self.n_nodes)
+
+    @cached_property
+    def in_arcs(self) -> tuple[tuple[int, ...], ...]:
+        """For each node its incoming arcs."""
+        return _group(self.dst, self.n_nodes)
 
     @cached_property
     def outside_arcs(self) -> tuple[int, ...]:
@@ -128,22 +138,17 @@ class Wiring:
         """Nodes in groups that can be played at once: only an arc that may deliver within the period separates two."""
         depth = [0] * self.n_nodes
         if self.timing != "ship_first":
-            for node in range(self.n_nodes):  # nodes are in topological order
-                before = [
-                    depth[self.src[e]] + (self.min_lead_time[e] == 0)
-                    for e in range(self.n_inner)
-                    if self.dst[e] == node and self.src[e] >= 0
-                ]
+            for node, arcs in enumerate(self.in_arcs):  # nodes are in topological order
+                before = [depth[self.src[e]] + (self.min_lead_time[e] == 0) for e in arcs if self.src[e] >= 0]
                 depth[node] = max(before, default=0)
-        return tuple(tuple(n for n in range(self.n_nodes) if depth[n] == d) for d in range(max(depth) + 1))
+        return _group(depth, max(depth) + 1)
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
         """For each node the longest path from outside, 0 for a node fed by suppliers only: its echelon for drawing."""
         level = [0] * self.n_nodes
-        for node in range(self.n_nodes):
-            feeders = [self.src[e] for e in range(self.n_inner) if self.dst[e] == node and self.src[e] >= 0]
-            level[node] = max((level[u] + 1 for u in feeders), default=0)
+        for node, arcs in enumerate(self.in_arcs):
+            level[node] = max((level[self.src[e]] + 1 for e in arcs if self.src[e] >= 0), default=0)
         return tuple(level)
 
 
@@ -151,8 +156,8 @@ class Wiring:
 class Network:
     """A wiring and its numbers. A leaf that is ``None`` is a feature that this program does not contain.
 
-    Leaves end in a lane axis of size 1 (the same in all lanes) or B. Replace numbers with ``network.replace(...)``: that
-    never compiles anew unless a leaf turns from or to ``None`` or changes its shape.
+    Leaves end in a lane axis of size 1 (the same in all lanes) or B. Replace numbers with
+    ``network.replace(...)``: that never compiles anew unless a leaf turns from or to ``None`` or changes its shape.
     """
 
     wiring: Wiring = static()

@@ -16,7 +16,15 @@ from meio_jax.scenario import Shock
 from meio_jax.simulator import State
 from meio_jax.struct import pytree, static
 
-__all__ = ["Observation", "Reports", "echelon_position", "file_report", "init_reports", "installation_position", "observe"]
+__all__ = [
+    "Observation",
+    "Reports",
+    "echelon_position",
+    "file_report",
+    "init_reports",
+    "installation_position",
+    "observe",
+]
 
 
 @pytree
@@ -48,7 +56,8 @@ class Observation:
 
 def observe(network: Network, state: State, shock: Shock) -> Observation:
     """The prompt and complete picture. Of the coming shock it reads only what is known before ordering:
-    demand with ``demand_first``, and which suppliers are up."""
+    demand with ``demand_first``, and which suppliers are up.
+    """
     w = network.wiring
     owed, demand = state.backlog, state.demand
     if w.timing == "demand_first":
@@ -125,7 +134,9 @@ def file_report(network: Network, reports: Reports, seen: Observation, age: Arra
     by_source = rows(age, [max(s, 0) for s in w.src])  # what the outside owes is reported by the receiving node
     outside = np.asarray([s < 0 for s in w.src])[:, None]
     by_target = rows(age, list(w.dst[: w.n_inner]))
-    of_arc = jnp.concatenate([jnp.where(outside[: w.n_inner], by_target, by_source[: w.n_inner]), by_source[w.n_inner :]])
+    of_arc = jnp.concatenate(
+        [jnp.where(outside[: w.n_inner], by_target, by_source[: w.n_inner]), by_source[w.n_inner :]]
+    )
     of_input = rows(age, list(w.node_of_input)) if seen.components.shape[0] else age[:0]
 
     def pick(past: Array, ages: Array) -> Array:
@@ -164,7 +175,8 @@ def on_order(network: Network, seen: Observation) -> Array:
 
 def installation_position(network: Network, seen: Observation) -> Array:
     """``[M, B]`` installation inventory position of each node with respect to each of its inputs, in units of the node's own product:
-    on hand + (inputs waiting + on order) / units - owed to customers and other nodes."""
+    on hand + (inputs waiting + on order) / units - owed to customers and other nodes.
+    """
     w = network.wiring
     inputs = on_order(network, seen)
     if seen.components.shape[0]:

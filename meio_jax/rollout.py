@@ -150,9 +150,7 @@ def _rollout(
     may = [yes for yes, n in zip(laned, counts, strict=True) for _ in range(n)]
     split = [yes and x.ndim > 0 and x.shape[-1] == lanes for yes, x in zip(may, leaves, strict=True)]
     mapped = [
-        jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, block), -2, 0)
-        for x, s in zip(leaves, split, strict=True)
-        if s
+        jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, block), -2, 0) for x, s in zip(leaves, split, strict=True) if s
     ]
 
     def one(args: tuple[Array, list[Array]]) -> Rollout:

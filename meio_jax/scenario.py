@@ -68,7 +68,9 @@ def scenario_of(demand: Any, **others: Any) -> Scenario:
         x = np.array(x)  # a copy: the device array must not follow later writes into the caller's buffer
         return jnp.asarray(x[..., None] if x.ndim == 2 else x)
 
-    return Scenario(Shock(demand=lanes_last(demand), **{k: None if v is None else lanes_last(v) for k, v in others.items()}))
+    return Scenario(
+        Shock(demand=lanes_last(demand), **{k: None if v is None else lanes_last(v) for k, v in others.items()})
+    )
 
 
 def check_scenario(network: Network, scenario: Scenario) -> None:
@@ -79,8 +81,20 @@ def check_scenario(network: Network, scenario: Scenario) -> None:
       NumberError: a value is NaN, negative or out of the wiring's bounds; says which leaf, period, row and lane.
     """
     w = network.wiring
-    rows = {"demand": w.n_customers, "lead_time": w.n_inner, "available": w.n_inner, "yield_": w.n_nodes, "report_age": w.n_nodes}
-    names = {"demand": w.arcs[w.n_inner :], "lead_time": w.arcs, "available": w.arcs, "yield_": w.nodes, "report_age": w.nodes}
+    rows = {
+        "demand": w.n_customers,
+        "lead_time": w.n_inner,
+        "available": w.n_inner,
+        "yield_": w.n_nodes,
+        "report_age": w.n_nodes,
+    }
+    names = {
+        "demand": w.arcs[w.n_inner :],
+        "lead_time": w.arcs,
+        "available": w.arcs,
+        "yield_": w.nodes,
+        "report_age": w.nodes,
+    }
     periods, lanes = scenario.periods, scenario.lanes
     for name, count in rows.items():
         leaf = getattr(scenario.shocks, name)

@@ -253,7 +253,9 @@ def _receive_first(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Nodes from upstream to downstream: receive, build, serve. Nodes that cannot deliver to each other today go together."""
     w = network.wiring
-    parts: dict[str, list[tuple[Sequence[int], Array]]] = {k: [] for k in ("stock", "inputs", "received", "started", "built")}
+    parts: dict[str, list[tuple[Sequence[int], Array]]] = {
+        k: [] for k in ("stock", "inputs", "received", "started", "built")
+    }
     for nodes in w.waves:
         site = _Site(network, shock, nodes)
         received = _receive(state, site, shipments)
@@ -296,9 +298,10 @@ def _ship_first(
     stock, inputs = state.on_hand, state.components
     started = built = jnp.zeros_like(stock[0])
     if any(w.make_to_order):
-        none = jnp.where(np.asarray(w.make_to_order)[:, None], jnp.inf, 0.0)  # the others build after receipts
-        need = jnp.minimum(site.net_demand(owed, stock, to_nodes), none)
-        inputs, started, built = site.build(inputs, need)
+        now = np.asarray(w.make_to_order)[:, None]  # the others build after receipts
+        left, start, good = site.build(inputs, site.net_demand(owed, stock, to_nodes))
+        inputs = jnp.where(now[list(w.node_of_input)], left, inputs)
+        started, built = jnp.where(now, start, 0.0), jnp.where(now, good, 0.0)
         stock = stock + site.fresh(built)
     sending = [e for out in to_nodes for e in out]
     if sending:
@@ -366,9 +369,9 @@ class _Site:
             started = feasible
             built = feasible if rate is None else _whole(w, feasible * rate)
         else:
-            limit = jnp.broadcast_to(limit, feasible.shape)
+            limit = _whole(w, jnp.broadcast_to(limit, feasible.shape))
             good = feasible if rate is None else _whole(w, feasible * rate)
-            short = good > limit
+            short = ~(good <= limit)  # so that a NaN limit binds
             if rate is None:
                 started = built = jnp.where(short, _whole(w, limit), feasible)
             else:

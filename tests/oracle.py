@@ -272,17 +272,15 @@ def oracle_transition(
         limit = net.capacity[n] - built[n]
         if w.make_to_order[n]:
             limit = min(limit, max(0.0, sum(owed[e] for e in served) - sum(stock[n])))
+        if integer and not math.isinf(limit):
+            limit = float(math.floor(limit))
         y = yields[n]
         if not integer:
             start = feasible if feasible * y <= limit else limit / y
             good = start * y
-        elif math.floor(feasible * y) <= limit:
-            start = feasible
-            good = float(math.floor(start * y))
-            good = good if math.isinf(limit) else min(good, float(math.floor(limit)))
         else:
-            start = min(feasible, float(math.ceil(limit / y)))
-            good = min(float(math.floor(start * y)), float(math.floor(limit)))
+            start = feasible if math.floor(feasible * y) <= limit else min(feasible, float(math.ceil(limit / y)))
+            good = min(float(math.floor(start * y)), limit)
         for m in units:
             inputs[m] -= start * units[m]
         started[n] += start

@@ -1,8 +1,8 @@
 """The exact optimum of a serial system with backorders (Clark and Scarf 1960).
 
 Stages are ordered as nodes are, upstream first; write h'_1 <= ... <= h'_N for their local holding rates, h_j = h'_j -
-h'_{j-1} for their echelon rates, H for the sum of these (h'_N), b for the backorder rate and D_j for the demand over the
-periods that stage j's echelon position must cover. From the customer upstream, with G_{N+1}(x) = (b + H) max(-x, 0):
+h'_{j-1} for their echelon rates, H for the sum of these (h'_N), b for the backorder rate and D_j for the demand over
+the periods that stage j's echelon position must cover. From the customer upstream, with G_{N+1}(x) = (b + H) [-x]+:
 
     C_j(y) = E[h_j (y - D_j) + G_{j+1}(y - D_j)],   S_j = argmin C_j,   G_j(x) = C_j(min(S_j, x)),
 
@@ -77,7 +77,7 @@ class SerialSystem:
             transit = (transit,) * stages  # type: ignore[assignment]
         rows = {"holding_cost": self.holding_cost, "lead_time": self.lead_time, "transit_cost": transit}
         for name, values in rows.items():
-            numbers = tuple(float(x) for x in values)  # type: ignore[union-attr,arg-type]
+            numbers = tuple(float(x) for x in values)  # type: ignore[union-attr]
             if len(numbers) != stages:
                 raise InputError(f"{name} has {len(numbers)} values, and there are {stages} stages (upstream first)")
             object.__setattr__(self, name, numbers)
@@ -146,7 +146,7 @@ def serial_system(network: Network, *, lane: int | None = None) -> SerialSystem:
         raise InputError("a node that makes to order holds no stock: leave it out and add its lead time to the next")
     backlog = row("backlog_cost", arcs, 0.0)
     if np.any(backlog[:-1]):
-        raise InputError("backlog_cost between stages has no place in a Clark-Scarf recursion; only customers may have one")
+        raise InputError("backlog_cost between stages has no place in a Clark-Scarf recursion, only the customer's")
     into = np.argsort(w.dst[: w.n_inner])  # the arc into each node
     lead_time = row("lead_time", n, math.nan) if network.lead_time is not None else np.asarray(w.lead_time, float)
     # A unit passes every arc and every node once, so what it pays there is a constant.
@@ -169,10 +169,10 @@ def clark_scarf(
     lead_time_demand: Sequence[Any] | None = None,
     lane: int | None = None,
 ) -> Solution:
-    """The optimal echelon base-stock policy of a serial system, or the cost of a given one; long-run average per period.
+    """The optimal echelon base-stock policy of a serial system, or the cost of a given one, per period in the long run.
 
-    Lattice demand (`Poisson`, `Pmf`) is computed without error, continuous demand within about 1e-6 of the cost. A stage
-    whose local rate is below that of the stage before it should hold back nothing: its echelon level is infinite.
+    Lattice demand (`Poisson`, `Pmf`) is computed without error, continuous demand within about 1e-6 of the cost. A
+    stage whose local rate is below that of the stage before it should take all there is: its echelon level is infinite.
 
     Args:
       system: a serial `Network`, or plain numbers.
@@ -201,12 +201,108 @@ def clark_scarf(
     rates = system.echelon_holding_cost
     found, cost = _recursion(rates, laws, system.backlog_cost, levels)
     mean = law.mean
-    # The recursion charges stock in transit at the rate of its source, and an arrival's own period not at all.
-    transit = sum(mean * t * h for t, h in zip(system.lead_time[1:], system.holding_cost[:-1], strict=True))
-    if system.timing == "order_first":
-        cost -= mean * sum(rates[:-1])
+    # The recursion charges stock in transit at the rate of where it came from, and an upper stage's stock before the
+    # demand of the period in which it arrives.
+    transit = mean * sum(t * h for t, h in zip(system.lead_time[1:], system.holding_cost[:-1], strict=True))
+    early = mean * sum(rates[:-1]) if system.timing == "order_first" else 0.0
     constant = system.constant_cost(mean)
-    reached = np.minimum.accumulate(found[::-1])[::-1] if levels is None else np.asarray(found)
-    local = np.diff(np.minimum.accumulate(found), append=0.0) if False else _local(found)
-    del reached
-    return Solution(cost - transit + constant, tuple(found), local, "Clark-Scarf", constant, _REFERENCE)
+    reached = np.minimum.accumulate(found)  # no stage can hold more than the stages before it let through
+    local = tuple(float(x) for x in reached - np.append(reached[1:], 0.0))
+    method = "Clark-Scarf" if levels is None else "echelon base stock"
+    return Solution(cost - transit - early + constant, tuple(found), local, method, constant, _REFERENCE)
+
+
+def _common_step(laws: Sequence[Law]) -> tuple[float, bool]:
+    """The lattice of the computation, and whether demand really is continuous."""
+    steps = {law.step for law in laws if law.sd > 0}
+    if len(steps) > 1:
+        raise InputError("the laws of lead-time demand must be all continuous or on lattices of one step")
+    step = steps.pop() if steps else laws[0].step
+    if step is not None:
+        return step, False
+    return min((law.sd for law in laws if law.sd > 0), default=1.0) / FINENESS, True
+
+
+def _recursion(
+    rates: Sequence[float], laws: Sequence[Law], backlog_cost: float, levels: Sequence[float] | None
+) -> tuple[list[float], float]:
+    """Levels (the best ones, or as given) and cost, in-transit stock charged at the rate of where it came from.
+
+    C_j is kept on the lattice ``origin + step (0 .. n - 1)``, outside of which it is exactly linear with known slopes.
+    Given levels need not lie on that lattice: each brings its own shifted copy of it (a row), on which it does.
+    """
+    step, smooth = _common_step(laws)
+    tables = [law.lattice(step) for law in laws]
+    stages, penalty = len(laws), backlog_cost + sum(rates)
+    origins = [-step + sum(first for first, _ in tables[j:]) for j in range(stages)] + [-step]
+    shifts = [0.0] * stages  # of the row on which the level of a stage lies
+    if levels is not None:
+        for j, level in enumerate(levels):
+            if math.isfinite(level):
+                off = (level - origins[j]) / step
+                shifts[j] = max(0.0, off - math.floor(off + 1e-9)) * step
+    # G_{N+1} on three points is enough: it is linear on both sides of 0.
+    origin, low_slope, high_slope = -step, -penalty, 0.0
+    rows = np.maximum(-(origin + step * np.arange(3) + np.asarray(shifts)[:, None]), 0.0) * penalty
+    found, value = [0.0] * stages, 0.0
+    for j in reversed(range(stages)):
+        first, p = tables[j]
+        n, width = rows.shape[1], p.size - 1
+        rows = _extended(rows[: j + 1], width, width, low_slope, high_slope, step)  # only rows of stages above remain
+        origin += first
+        at = origin + step * np.arange(n + width) + np.asarray(shifts[: j + 1])[:, None]
+        if j == stages - 1 and smooth:  # no lattice needed yet, nor its error at the kink
+            rows = penalty * laws[j].loss(at)
+        else:
+            rows = np.stack([convolve(row, p, "valid") for row in rows])
+        rows += rates[j] * (at - laws[j].mean)
+        low_slope, high_slope = low_slope + rates[j], high_slope + rates[j]
+        if levels is None:
+            level, value = _minimum(rows[0], at[0], high_slope, smooth, 1e-12 * penalty)
+        else:
+            level = float(levels[j])
+            rows, origin, value = _reaching(rows, origin, level, shifts[j], low_slope, high_slope, step)
+            at = origin + step * np.arange(rows.shape[1]) + np.asarray(shifts[: j + 1])[:, None]
+        found[j] = level
+        if math.isfinite(level):
+            rows = np.where(at >= level - 1e-9 * step, value, rows)
+            high_slope = 0.0
+    return found, value
+
+
+def _extended(rows: np.ndarray, left: int, right: int, low_slope: float, high_slope: float, step: float) -> np.ndarray:
+    """Rows ``[R, n]`` with so many points more on either side, along their slopes there."""
+    low = rows[:, :1] - low_slope * step * np.arange(left, 0, -1)
+    high = rows[:, -1:] + high_slope * step * np.arange(1, right + 1)
+    return np.concatenate([low, rows, high], axis=1)
+
+
+def _minimum(c: np.ndarray, at: np.ndarray, high_slope: float, smooth: bool, rounding: float) -> tuple[float, float]:
+    """The smallest minimiser of a convex function on a lattice, and its value; infinite where it falls for ever."""
+    if high_slope < -rounding:
+        return math.inf, math.nan
+    k = int(np.argmax(c <= c.min() + rounding * max(1.0, at[-1] - at[0])))
+    if not smooth or k in (0, c.size - 1):
+        return float(at[k]), float(c[k])
+    before, here, after = c[k - 1 : k + 2]
+    bend = before - 2 * here + after
+    if bend <= 0:
+        return float(at[k]), float(here)
+    shift = 0.5 * (before - after) / bend  # the parabola through three points
+    return float(at[k] + shift * (at[1] - at[0])), float(here - 0.125 * (before - after) ** 2 / bend)
+
+
+def _reaching(
+    rows: np.ndarray, origin: float, level: float, shift: float, low_slope: float, high_slope: float, step: float
+) -> tuple[np.ndarray, float, float]:
+    """Rows extended until they hold the level, their new origin, and the value at the level (on the last row)."""
+    if not math.isfinite(level):
+        if level < 0 or high_slope < 0:
+            raise NumberError(f"levels: {level:g} has no finite cost")
+        return rows, origin, math.inf
+    k = round((level - shift - origin) / step)
+    left, right = max(0, -k), max(0, k - rows.shape[1] + 1)
+    if left + right > 5_000_000:
+        raise NumberError(f"levels: {level:g} is far from all that demand can do")
+    rows = _extended(rows, left, right, low_slope, high_slope, step)
+    return rows, origin - left * step, float(rows[-1, k + left])

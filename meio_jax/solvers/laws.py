@@ -68,7 +68,7 @@ def _periods(periods: float) -> float:
 def convolve(a: np.ndarray, b: np.ndarray, mode: str = "full") -> np.ndarray:
     """Convolution of two vectors: directly where that is cheap (no rounding between far-apart entries), else by FFT."""
     if a.size * b.size <= 4_000_000:
-        return np.convolve(a, b, mode)  # type: ignore[call-overload,no-any-return]
+        return np.convolve(a, b, mode)  # type: ignore[call-overload]
     return np.asarray(signal.oaconvolve(a, b, mode))
 
 
@@ -176,7 +176,7 @@ class Pmf:
         if p.ndim != 1 or not p.size:
             raise ParameterError(f"probabilities must be a vector, got shape {p.shape}")
         if not np.all(p >= 0) or not abs(p.sum() - 1) <= 1e-6:
-            raise ParameterError(f"probabilities must be >= 0 and sum to 1, got a minimum of {p.min():g} and a sum of {p.sum():g}")
+            raise ParameterError(f"probabilities must be >= 0 and sum to 1; least {p.min():g}, sum {p.sum():g}")
         _checked("step", self.step, 1e-12)
         _checked("first", self.first, -LARGEST)
         object.__setattr__(self, "probabilities", p / p.sum())
@@ -281,7 +281,7 @@ def as_law(demand: Any) -> Law:
       ParameterError: it is none of these, or its parameters are out of their domain.
     """
     if all(hasattr(demand, name) for name in ("over", "loss", "lattice")):
-        return demand  # type: ignore[no-any-return]
+        return demand
     if isinstance(getattr(demand, "dist", None), stats.rv_discrete):
         low, high = demand.ppf(TAIL), demand.isf(TAIL)
         if not (math.isfinite(low) and math.isfinite(high) and high - low <= 2_000_000):

@@ -96,9 +96,8 @@ def base_stock(
     _rates(transit_cost=transit_cost)
     best = newsvendor(law.over(covered_periods(lead_time, timing, serves_customers=True)), holding_cost, backlog_cost)
     transit = transit_cost * lead_time * law.mean
-    return Solution(
-        best.cost + transit, best.echelon_levels, best.local_levels, "base stock", transit, "Snyder & Shen 2019, section 4.3.4"
-    )
+    best_levels = best.echelon_levels, best.local_levels
+    return Solution(best.cost + transit, *best_levels, "base stock", transit, "Snyder & Shen 2019, section 4.3.4")
 
 
 def base_stock_cost(

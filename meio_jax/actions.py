@@ -1,0 +1,282 @@
+"""What the outputs of a network mean: order-up-to levels, quantities, adjustments of a rule, tiers.
+
+A head is a frozen dataclass of static configuration; every number that it needs (mean demand, reference levels, their
+spread) is a leaf of `Scale`, so a sweep over demand or costs stays one program. Raw outputs are lanes first ``[B, K]``, as
+networks make them; orders are lanes last ``[I, B]``. An output of zero means the reference rule: an untrained network
+already orders sensibly, and can only be improved (residual heads; Silver et al. 2018, arXiv 1812.06298).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from meio_jax.errors import InputError
+from meio_jax.indexing import rows, sum_groups
+from meio_jax.network import Network, Wiring
+from meio_jax.observation import Observation, accumulate_downstream, echelon_position, installation_position
+from meio_jax.processes import Processes, draw
+from meio_jax.struct import pytree
+
+__all__ = ["Head", "OrderUpTo", "Percentage", "Quantity", "Scale", "Tiers", "measure_scale", "scale_of"]
+
+#: Reference rule: safety stock in standard deviations of lead-time demand.
+SAFETY = 1.0
+#: The least spread of a level, as a share of mean demand: deterministic demand still leaves something to decide.
+LEAST_SPREAD = 0.1
+
+
+@pytree
+class Scale:
+    """The size of things in a network, by which features and orders are made dimensionless. Leaves end in a lane axis.
+
+    demand ``[C, 1]``: mean demand. node ``[N, 1]``: mean throughput. arc ``[I, 1]``: mean order. echelon, local ``[M, 1]``:
+    reference levels of echelon and of installation positions. echelon_spread, local_spread ``[M, 1]``: standard deviation
+    of demand over the periods that such a level has to cover.
+    """
+
+    demand: Array
+    node: Array
+    arc: Array
+    echelon: Array
+    local: Array
+    echelon_spread: Array
+    local_spread: Array
+
+
+def scale_of(network: Network, mean: Array | None = None, deviation: Array | None = None) -> Scale:
+    """Sizes and reference levels from the mean and the standard deviation of demand, ``[C, 1]`` units each (default: 1, 0).
+
+    A reference level covers the lead time (for an echelon: the longest way to a customer) plus the review period, which with
+    ``demand_first`` is already seen: ``mean x periods + SAFETY x deviation x sqrt(periods)``; Snyder and Shen (2019), section
+    4.3.4. Deviations of customers add as if independent.
+    """
+    w = network.wiring
+    dtype = network.holding_cost.dtype
+    mean = jnp.ones((w.n_customers, 1), dtype) if mean is None else mean.astype(dtype)
+    deviation = jnp.zeros_like(mean) if deviation is None else deviation.astype(dtype)
+    squared = network if network.units is None else network.replace(units=network.units**2)
+    rate = accumulate_downstream(network, _per_input(w, mean))
+    variance = accumulate_downstream(squared, _per_input(w, deviation**2))
+    tiny = jnp.asarray(1e-6, dtype)
+    sources = np.asarray([len(w.arcs_of_input[m]) for m in w.input_of_arc], dtype)[:, None]
+    arc = rows(rate, w.input_of_arc) / sources
+    arc = arc if network.units is None else arc * network.units
+    own, total = _lead_times(network)
+    review = 0.0 if w.timing == "demand_first" else 1.0
+    inner = np.asarray([all(e < w.n_inner for e in w.out_arcs[n]) for n in w.node_of_input], dtype)[:, None]
+    local_time = own + jnp.maximum(review, inner)  # nobody sees this period's orders of other nodes before ordering
+
+    def level(time: Array) -> tuple[Array, Array]:
+        spread = jnp.sqrt(variance * time)
+        return rate * time + SAFETY * spread, jnp.maximum(jnp.maximum(spread, LEAST_SPREAD * rate), tiny)
+
+    echelon, echelon_spread = level(total + review)
+    local, local_spread = level(local_time)
+    return Scale(
+        demand=jnp.maximum(mean, tiny),
+        node=jnp.maximum(rows(rate, [slots[0] for slots in w.inputs_of_node]), tiny),
+        arc=jnp.maximum(arc, tiny),
+        echelon=echelon,
+        local=local,
+        echelon_spread=echelon_spread,
+        local_spread=local_spread,
+    )
+
+
+def measure_scale(network: Network, processes: Processes, key: Array, *, lanes: int, periods: int = 128) -> Scale:
+    """`scale_of` with moments measured on fresh draws of demand. The key is consumed."""
+    demand = draw(processes, key, periods, lanes).shocks.demand
+    return scale_of(network, demand.mean((0, 2))[:, None], demand.std((0, 2))[:, None])
+
+
+def _per_input(w: Wiring, of_customer: Array) -> Array:
+    """``[C, 1]`` to ``[M, 1]``: what the customers of each input's own node sum to."""
+    groups = [[e - w.n_inner for e in w.out_arcs[n] if e >= w.n_inner] for n in w.node_of_input]
+    return sum_groups(of_customer, groups)
+
+
+def _lead_times(network: Network) -> tuple[Array, Array]:
+    """For each input its longest own lead time and that of the longest way from there to a customer, ``[M, 1|B]``."""
+    w = network.wiring
+    lead: Any = np.asarray(w.lead_time, np.float64)[:, None] if network.lead_time is None else network.lead_time
+    most = np.maximum if network.lead_time is None else jnp.maximum
+    zero: Any = lead[0] * 0
+    below: list[Any] = [zero] * w.n_nodes
+    own: list[Any] = [zero] * w.n_inputs
+    for n in range(w.n_nodes - 1, -1, -1):
+        for e in w.out_arcs[n]:
+            if e < w.n_inner:
+                below[n] = most(below[n], lead[e] + below[w.dst[e]])
+    for e, m in enumerate(w.input_of_arc):
+        own[m] = most(own[m], lead[e])
+    total = [own[m] + below[n] for m, n in enumerate(w.node_of_input)]
+    stack = (lambda x: np.stack(x)) if network.lead_time is None else jnp.stack
+    dtype = network.holding_cost.dtype
+    return jnp.asarray(stack(own), dtype), jnp.asarray(stack(total), dtype)
+
+
+@runtime_checkable
+class Head(Protocol):
+    """A map from raw outputs to orders: pure, hashable.
+
+    ``choices``: 0 for a continuous head (raw ``[B, K]`` floats), else the number of options of each of its K decisions (raw
+    ``[B, K]`` whole numbers).
+    """
+
+    @property
+    def choices(self) -> int: ...
+
+    def outputs(self, w: Wiring) -> int:
+        """The number K of decisions."""
+        ...
+
+    def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
+        """``[B, K]`` to ``[I, B]`` units. NaN stays NaN."""
+        ...
+
+    def mask(self, network: Network, scale: Scale, seen: Observation) -> Array | None:
+        """``[B or 1, K, choices]`` which options can be taken; None: all of them."""
+        ...
+
+
+class _Continuous:
+    choices: ClassVar[int] = 0
+
+    def mask(self, network: Network, scale: Scale, seen: Observation) -> Array | None:
+        return None
+
+
+def _shares(w: Wiring) -> tuple[int, ...]:
+    """The inner arcs that share an input with others: each has an output that says how large its share is."""
+    return tuple(e for e in range(w.n_inner) if len(w.arcs_of_input[w.input_of_arc[e]]) > 1)
+
+
+def _to_arcs(network: Network, wanted: Array, logits: Array) -> Array:
+    """Split ``[M, B]`` wanted units of own product among the arcs of each input, ``[I, B]`` units of component."""
+    w = network.wiring
+    per_arc = rows(wanted, w.input_of_arc)
+    shared = _shares(w)
+    if shared:
+        place = {e: i for i, e in enumerate(shared)}
+        pieces = []
+        for e in range(w.n_inner):
+            if e in place:
+                rivals = [place[a] for a in w.arcs_of_input[w.input_of_arc[e]]]
+                pieces.append(jax.nn.softmax(rows(logits, rivals), axis=0)[rivals.index(place[e])])
+            else:
+                pieces.append(jnp.ones_like(wanted[0]))
+        per_arc = per_arc * jnp.stack(pieces)
+    return per_arc if network.units is None else per_arc * network.units
+
+
+def _position(network: Network, scale: Scale, seen: Observation, position: str) -> tuple[Array, Array, Array]:
+    """Position, reference level and spread, ``[M, B]`` and ``[M, 1]``."""
+    if position == "echelon":
+        return echelon_position(network, seen), scale.echelon, scale.echelon_spread
+    return installation_position(network, seen), scale.local, scale.local_spread
+
+
+def _check_position(position: str) -> None:
+    if position not in ("echelon", "installation"):
+        raise InputError(f"position {position!r} is neither 'echelon' nor 'installation'")
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderUpTo(_Continuous):
+    """Outputs are base-stock levels, one for each input: ``level = reference + raw x spread``, order what is missing.
+
+    As the level may depend on all that is seen, every policy can be written this way; a constant output is base-stock. Inputs
+    with several sources have one more output for each of them, the logits of their shares.
+    """
+
+    position: str = "echelon"
+
+    def __post_init__(self) -> None:
+        _check_position(self.position)
+
+    def outputs(self, w: Wiring) -> int:
+        return w.n_inputs + len(_shares(w))
+
+    def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
+        at, reference, spread = _position(network, scale, seen, self.position)
+        out = raw.T.astype(at.dtype)
+        m = network.wiring.n_inputs
+        return _to_arcs(network, jnp.maximum(reference + spread * out[:m] - at, 0.0), out[m:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity(_Continuous):
+    """Outputs are quantities, one for each inner arc: ``softplus(raw + log(e - 1)) x mean``; zero orders the mean demand."""
+
+    def outputs(self, w: Wiring) -> int:
+        return w.n_inner
+
+    def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
+        return scale.arc * jax.nn.softplus(raw.T.astype(scale.arc.dtype) + math.log(math.e - 1.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Percentage(_Continuous):
+    """Outputs adjust the orders of the reference base-stock rule: ``order x max(0, 1 + step x raw)``."""
+
+    position: str = "echelon"
+    step: float = 0.25
+
+    def __post_init__(self) -> None:
+        _check_position(self.position)
+
+    def outputs(self, w: Wiring) -> int:
+        return w.n_inputs + len(_shares(w))
+
+    def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
+        at, reference, _ = _position(network, scale, seen, self.position)
+        out = raw.T.astype(at.dtype)
+        m = network.wiring.n_inputs
+        factor = jnp.maximum(1.0 + self.step * out[:m], 0.0)
+        return _to_arcs(network, jnp.maximum(reference - at, 0.0) * factor, out[m:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiers:
+    """Discrete: each inner arc's order is one of these multiples of its mean order.
+
+    A tier above the arc's order capacity, or below its minimum order and not zero, cannot be taken.
+    """
+
+    multiples: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 3.0, 4.0)
+
+    def __post_init__(self) -> None:
+        ok = all(math.isfinite(x) and x >= 0 for x in self.multiples)
+        if len(self.multiples) < 2 or not ok or list(self.multiples) != sorted(set(self.multiples)):
+            raise InputError(f"tiers {self.multiples}: give at least two increasing, finite multiples, none negative")
+
+    @property
+    def choices(self) -> int:
+        return len(self.multiples)
+
+    def outputs(self, w: Wiring) -> int:
+        return w.n_inner
+
+    def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
+        table = jnp.asarray(self.multiples, scale.arc.dtype)
+        return scale.arc * table[raw.T]
+
+    def mask(self, network: Network, scale: Scale, seen: Observation) -> Array | None:
+        if network.order_capacity is None and network.minimum_order is None:
+            return None
+        units = scale.arc[:, :, None] * jnp.asarray(self.multiples, scale.arc.dtype)  # [I, 1|B, n]
+        free = jnp.ones(units.shape, bool)
+        if network.order_capacity is not None:
+            free = free & (units <= network.order_capacity[:, :, None] * (1 + 1e-6))
+        if network.minimum_order is not None:
+            free = free & ((units == 0) | (units >= network.minimum_order[:, :, None] * (1 - 1e-6)))
+        none = ~free.any(-1, keepdims=True)  # nothing fits: take the smallest, and the simulator will cut it down
+        free = free | (none & (np.arange(self.choices) == 0))
+        return jnp.moveaxis(free, 1, 0)
