@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,27 +18,20 @@ import numpy as np
 from jax import Array
 
 from meio_jax.errors import InputError
-from meio_jax.indexing import rows, sum_groups
+from meio_jax.indexing import rows
 from meio_jax.network import Network, Wiring
-from meio_jax.observation import Observation, accumulate_downstream, echelon_position, installation_position
-from meio_jax.processes import Processes, draw
+from meio_jax.observation import Observation, echelon_position, installation_position
 from meio_jax.struct import pytree
 
-__all__ = ["Head", "OrderUpTo", "Percentage", "Quantity", "Scale", "Tiers", "measure_scale", "scale_of"]
-
-#: Reference rule: safety stock in standard deviations of lead-time demand.
-SAFETY = 1.0
-#: The least spread of a level, as a share of mean demand: deterministic demand still leaves something to decide.
-LEAST_SPREAD = 0.1
-
+__all__ = ["Head", "OrderUpTo", "Percentage", "Quantity", "Scale", "Tiers"]
 
 @pytree
 class Scale:
-    """The size of things in a network, by which features and orders are made dimensionless. Leaves end in a lane axis.
+    """The size of things in a network, by which features and orders are made dimensionless; see `meio_jax.policies.scale`.
 
-    demand ``[C, 1]``: mean demand. node ``[N, 1]``: mean throughput. arc ``[I, 1]``: mean order. echelon, local ``[M, 1]``:
-    reference levels of echelon and of installation positions. echelon_spread, local_spread ``[M, 1]``: standard deviation
-    of demand over the periods that such a level has to cover.
+    demand ``[C, 1|B]``: mean demand. node ``[N, 1|B]``: mean throughput. arc ``[I, 1|B]``: mean order. echelon, local
+    ``[M, 1|B]``: reference levels of echelon and of installation positions, in units of the node's product. echelon_spread,
+    local_spread ``[M, 1|B]``: standard deviation of demand over the periods that such a level has to cover.
     """
 
     demand: Array
@@ -48,78 +41,6 @@ class Scale:
     local: Array
     echelon_spread: Array
     local_spread: Array
-
-
-def scale_of(network: Network, mean: Array | None = None, deviation: Array | None = None) -> Scale:
-    """Sizes and reference levels from the mean and the standard deviation of demand, ``[C, 1]`` units each (default: 1, 0).
-
-    A reference level covers the lead time (for an echelon: the longest way to a customer) plus the review period, which with
-    ``demand_first`` is already seen: ``mean x periods + SAFETY x deviation x sqrt(periods)``; Snyder and Shen (2019), section
-    4.3.4. Deviations of customers add as if independent.
-    """
-    w = network.wiring
-    dtype = network.holding_cost.dtype
-    mean = jnp.ones((w.n_customers, 1), dtype) if mean is None else mean.astype(dtype)
-    deviation = jnp.zeros_like(mean) if deviation is None else deviation.astype(dtype)
-    squared = network if network.units is None else network.replace(units=network.units**2)
-    rate = accumulate_downstream(network, _per_input(w, mean))
-    variance = accumulate_downstream(squared, _per_input(w, deviation**2))
-    tiny = jnp.asarray(1e-6, dtype)
-    sources = np.asarray([len(w.arcs_of_input[m]) for m in w.input_of_arc], dtype)[:, None]
-    arc = rows(rate, w.input_of_arc) / sources
-    arc = arc if network.units is None else arc * network.units
-    own, total = _lead_times(network)
-    review = 0.0 if w.timing == "demand_first" else 1.0
-    inner = np.asarray([all(e < w.n_inner for e in w.out_arcs[n]) for n in w.node_of_input], dtype)[:, None]
-    local_time = own + jnp.maximum(review, inner)  # nobody sees this period's orders of other nodes before ordering
-
-    def level(time: Array) -> tuple[Array, Array]:
-        spread = jnp.sqrt(variance * time)
-        return rate * time + SAFETY * spread, jnp.maximum(jnp.maximum(spread, LEAST_SPREAD * rate), tiny)
-
-    echelon, echelon_spread = level(total + review)
-    local, local_spread = level(local_time)
-    return Scale(
-        demand=jnp.maximum(mean, tiny),
-        node=jnp.maximum(rows(rate, [slots[0] for slots in w.inputs_of_node]), tiny),
-        arc=jnp.maximum(arc, tiny),
-        echelon=echelon,
-        local=local,
-        echelon_spread=echelon_spread,
-        local_spread=local_spread,
-    )
-
-
-def measure_scale(network: Network, processes: Processes, key: Array, *, lanes: int, periods: int = 128) -> Scale:
-    """`scale_of` with moments measured on fresh draws of demand. The key is consumed."""
-    demand = draw(processes, key, periods, lanes).shocks.demand
-    return scale_of(network, demand.mean((0, 2))[:, None], demand.std((0, 2))[:, None])
-
-
-def _per_input(w: Wiring, of_customer: Array) -> Array:
-    """``[C, 1]`` to ``[M, 1]``: what the customers of each input's own node sum to."""
-    groups = [[e - w.n_inner for e in w.out_arcs[n] if e >= w.n_inner] for n in w.node_of_input]
-    return sum_groups(of_customer, groups)
-
-
-def _lead_times(network: Network) -> tuple[Array, Array]:
-    """For each input its longest own lead time and that of the longest way from there to a customer, ``[M, 1|B]``."""
-    w = network.wiring
-    lead: Any = np.asarray(w.lead_time, np.float64)[:, None] if network.lead_time is None else network.lead_time
-    most = np.maximum if network.lead_time is None else jnp.maximum
-    zero: Any = lead[0] * 0
-    below: list[Any] = [zero] * w.n_nodes
-    own: list[Any] = [zero] * w.n_inputs
-    for n in range(w.n_nodes - 1, -1, -1):
-        for e in w.out_arcs[n]:
-            if e < w.n_inner:
-                below[n] = most(below[n], lead[e] + below[w.dst[e]])
-    for e, m in enumerate(w.input_of_arc):
-        own[m] = most(own[m], lead[e])
-    total = [own[m] + below[n] for m, n in enumerate(w.node_of_input)]
-    stack = (lambda x: np.stack(x)) if network.lead_time is None else jnp.stack
-    dtype = network.holding_cost.dtype
-    return jnp.asarray(stack(own), dtype), jnp.asarray(stack(total), dtype)
 
 
 @runtime_checkable

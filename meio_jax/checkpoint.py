@@ -1,11 +1,11 @@
 """Checkpoints that are either restored bit for bit or refused.
 
-A checkpoint is a folder `step-<step>`: the arrays as Orbax writes them, and `manifest.json`, which knows the structure of
-the tree, a SHA-256 of every leaf (path, dtype, shape, bytes) and of every file, and one of itself. It is written under a
-temporary name and renamed when it is whole, so what a kill or a full disk leaves behind is never taken for a checkpoint.
-Saves are synchronous: when `save` returns, the checkpoint is on the disk.
+A checkpoint is a folder `step-<step>`: the arrays as Orbax writes them, and `manifest.json`, which knows the structure
+of the tree, a SHA-256 of every leaf (path, dtype, shape, bytes) and of every file, and one of itself. It is written
+under a temporary name and renamed when it is whole, so what a kill or a full disk leaves behind is never taken for a
+checkpoint. Saves are synchronous: when `save` returns, the checkpoint is on the disk.
 
-All that a resumed run needs must be in the tree: parameters, optimizer state, simulator state, normaliser, key, counters.
+All that a resumed run needs must be in the tree: parameters, optimizer state, simulator state, normaliser, key.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ class Checkpoints:
                 state or `jax.eval_shape` of what makes one. Its numbers are not read.
 
         Returns:
-            `Restored`. If newer checkpoints are damaged, `damaged` says which and how, and a `CheckpointWarning` is given.
+            `Restored`. If newer checkpoints are damaged, `damaged` says which and how, and a `CheckpointWarning` is
+            given.
 
         Raises:
             CheckpointMismatchError: the checkpoint is of another tree than `like`; the message names the first leaf or
@@ -239,6 +240,7 @@ def _read_tree(tree: Any, template: bool = False) -> tuple[list[dict[str, Any]],
     arrays: list[np.ndarray] = []
 
     def walk(path: str, x: Any) -> None:
+        treedef: Any
         children, treedef = jax.tree_util.tree_flatten_with_path(x, is_leaf=lambda y: y is not x)
         node = treedef.node_data()
         if node is not None:
@@ -247,7 +249,7 @@ def _read_tree(tree: Any, template: bool = False) -> tuple[list[dict[str, Any]],
                 walk(path + jax.tree_util.keystr(key), child)
             return
         leaf = _read_leaf(path, x, template)
-        entry = {"path": path, "what": f"{leaf.dtype}{list(leaf.shape)}"}
+        entry: dict[str, Any] = {"path": path, "what": f"{leaf.dtype}{list(leaf.shape)}"}
         if leaf.array is not None:
             entry |= {"dtype": leaf.dtype, "shape": list(leaf.shape), "key": leaf.key}
             arrays.append(leaf.array)
@@ -298,11 +300,11 @@ def _static(value: Any) -> str:
     match value:
         case enum.Enum():
             return f"{type(value).__qualname__}.{value.name}"
-        case None | bool() | int() | float() | complex() | str() | bytes():
-            return repr(value)
         case np.ndarray() | np.generic():
             value = np.asarray(value)
             return f"{value.dtype}{list(value.shape)}:{hashlib.sha256(value.tobytes()).hexdigest()}"
+        case None | bool() | int() | float() | complex() | str() | bytes():
+            return repr(value)
         case tuple() | list():
             return f"({', '.join(map(_static, value))})"
         case dict():
@@ -443,7 +445,7 @@ def _stored(entry: Mapping[str, Any]) -> tuple[tuple[int, ...], np.dtype]:
 
 @functools.cache
 def _orbax() -> Any:
-    """`orbax.checkpoint.v1`, under its older name where that is the one there is. Takes seconds, hence not at import."""
+    """`orbax.checkpoint.v1`, or its older name. Takes seconds, hence not at import."""
     try:
         return importlib.import_module("orbax.checkpoint.v1")
     except ModuleNotFoundError:

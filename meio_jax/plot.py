@@ -6,7 +6,8 @@ state, and returns the figure: ``draw_network(network).savefig("network.png", dp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import networkx as nx
@@ -16,6 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 from matplotlib.path import Path
+from scipy import stats
 
 from meio_jax.errors import InputError, UnknownNameError
 from meio_jax.network import Network, Wiring
@@ -25,7 +27,8 @@ __all__ = ["comparison", "draw_network", "learning_curve", "mermaid", "stock_ove
 INK, QUIET, PAPER = "#1f2933", "#7b8794", "#ffffff"
 NODE, SUPPLIER, CUSTOMER = "#dbeafe", "#e7e5e4", "#fde68a"
 BLUE, RED, GOLD = "#2563eb", "#dc2626", "#d97706"
-CYCLE = (BLUE, "#059669", GOLD, "#7c3aed", "#db2777", "#0891b2", "#65a30d", "#475569")
+GREEN = "#059669"  # the optimum, and nothing else
+CYCLE = (BLUE, GOLD, "#7c3aed", "#db2777", "#0891b2", "#65a30d", "#9f1239", "#475569")
 _SHADES = LinearSegmentedColormap.from_list("stock", ["#f0f7ff", "#7db4fb"])
 
 # Sizes in inches: the data of a drawing are inches, so that text fits its box.
@@ -60,7 +63,8 @@ def _layout(w: Wiring) -> _Layout:
     for n, level in enumerate(w.levels):
         columns[level].append(n)
         beside = max(left[n], right[n], 1)
-        size[n] = max(_ROW + _ABOVE * 2 * max(above[n] > 0, below[n] > 0), 0.36 * beside)
+        apart = _HIGH + 2 * (_ABOVE + _SMALL + 0.06) if above[n] or below[n] else _ROW
+        size[n] = max(apart, 0.36 * beside)
     via: dict[int, list[Any]] = {}
     for e in range(w.n_inner):
         if w.src[e] >= 0:
@@ -75,12 +79,21 @@ def _layout(w: Wiring) -> _Layout:
     start = nx.multipartite_layout(graph, subset_key=order, scale=_ROW)
     x = {key: level * _COLUMN for level, keys in order.items() for key in keys}
     y = {key: -float(start[key][1]) for key in graph}
-    for sweep in range(40):  # down and up, each column as near to its neighbours as it may be
+
+    def settle(level: int, neighbours: Callable[[Any], Iterable[Any]]) -> None:
+        keys = order[level]
+        near = {k: [y[m] for m in neighbours(k)] for k in keys}
+        wish = [float(np.mean(near[k])) if near[k] else y[k] for k in keys]
+        y.update(zip(keys, _apart(wish, [size[k] for k in keys]), strict=True))
+
+    for sweep in range(20):  # to and fro, each column as near to its neighbours as it may be
         for level in sorted(order, reverse=bool(sweep % 2)):
-            keys = order[level]
-            near = {k: [y[m] for m in nx.all_neighbors(graph, k)] for k in keys}
-            wish = [float(np.mean(near[k])) if near[k] else y[k] for k in keys]
-            y |= dict(zip(keys, _apart(wish, [size[k] for k in keys]), strict=True))
+            settle(level, lambda k: nx.all_neighbors(graph, k))
+    widest = max(order, key=lambda level: sum(size[k] for k in order[level]))
+    for level in range(widest - 1, -1, -1):  # then each column in the middle of what the widest one dictates
+        settle(level, graph.successors)
+    for level in range(widest + 1, len(order)):
+        settle(level, graph.predecessors)
     ends: dict[int, tuple[float, float]] = {}
     taken = {"left": [0] * w.n_nodes, "above": [0] * w.n_nodes, "right": [0] * w.n_nodes, "below": [0] * w.n_nodes}
     for e in range(w.n_arcs):
@@ -94,7 +107,10 @@ def _layout(w: Wiring) -> _Layout:
         if side in ("left", "right"):
             ends[e] = (x[n] + (-1 if supplier else 1) * (_WIDE / 2 + (_SIDE if supplier else 0.45)), y[n] - 0.36 * k)
         else:
-            ends[e] = (x[n] + (-0.2 if supplier else 0.2) + 0.4 * k, y[n] + (1 if supplier else -1) * (_HIGH / 2 + _ABOVE))
+            ends[e] = (
+                x[n] + (-0.2 if supplier else 0.2) + 0.4 * k,
+                y[n] + (1 if supplier else -1) * (_HIGH / 2 + _ABOVE),
+            )
     points = {e: [(x[s], y[s]) for s in stops] for e, stops in via.items()}
     return _Layout([(x[n], y[n]) for n in range(w.n_nodes)], ends, points)
 
@@ -129,7 +145,9 @@ def _ordered(graph: Any, columns: Mapping[int, list[Any]]) -> dict[int, list[Any
 
 def _apart(wish: Sequence[float], size: Sequence[float]) -> list[float]:
     """The positions nearest to the wishes (least squares) that descend by at least the mean size of two neighbours."""
-    steps = np.concatenate([[0.0], np.cumsum([(a + b) / 2 for a, b in zip(size[:-1], size[1:], strict=True)])])
+    if not size:
+        return []
+    steps = np.concatenate([[0.0], np.cumsum([(a + b) / 2 for a, b in itertools.pairwise(size)])])
     blocks: list[tuple[float, int]] = []  # mean and weight; pool adjacent violators
     for value in np.asarray(wish) + steps:
         blocks.append((float(value), 1))
@@ -263,15 +281,15 @@ def _draw_box(ax: Axes, x: float, y: float, fill: str, scale: float, double: boo
         ax.add_patch(box)
 
 
-def _draw_supplier(ax: Axes, x: float, y: float, scale: float, down: bool = False) -> None:
-    s = _SMALL
+def _draw_supplier(ax: Axes, x: float, y: float, scale: float, down: bool = False, size: float = _SMALL) -> None:
+    s = size
     right = [(-s * 0.8, s), (-s * 0.8, -s), (s, 0.0)]
     points = [(x + b, y - a) if down else (x + a, y + b) for a, b in right]
     ax.add_patch(Polygon(points, closed=True, facecolor=SUPPLIER, edgecolor=INK, linewidth=0.9 * scale, zorder=3))
 
 
-def _draw_customer(ax: Axes, x: float, y: float, scale: float) -> None:
-    s = _SMALL
+def _draw_customer(ax: Axes, x: float, y: float, scale: float, size: float = _SMALL) -> None:
+    s = size
     points = [(x - s, y), (x, y + s), (x + s, y), (x, y - s)]
     ax.add_patch(Polygon(points, closed=True, facecolor=CUSTOMER, edgecolor=INK, linewidth=0.9 * scale, zorder=3))
 
@@ -285,7 +303,8 @@ def _draw_arcs(ax: Axes, w: Wiring, at: _Layout, lead: np.ndarray, scale: float)
             if abs(x - nx_) < _WIDE / 2:  # above or below
                 sign = 1 if y > ny else -1
                 ends = [(x, y - sign * _SMALL), (x, ny + sign * _HIGH / 2)]
-                pieces = [_curve(*(ends if sign > 0 else ends[::-1]), level=False)]
+                a, b = ends if sign > 0 else ends[::-1]
+                pieces = [_curve(a, b, level=False)]
             elif x < nx_:
                 pieces = [_curve((x + _SMALL, y), (nx_ - _WIDE / 2, ny + (y - ny) * 0.3))]
             else:
@@ -304,7 +323,7 @@ def _draw_arcs(ax: Axes, w: Wiring, at: _Layout, lead: np.ndarray, scale: float)
         ax.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=7 * scale, **style))
         if w.dst[e] >= 0:
             low, high = w.min_lead_time[e], w.max_lead_time[e]
-            text = _number(lead[e]) if low == high else f"{low}–{high}"
+            text = _number(lead[e]) if low == high else f"{low}..{high}"
             a, b, c, d = np.asarray(pieces[0])
             x, y = (a + 3 * b + 3 * c + d) / 8
             paper = {"boxstyle": "round,pad=0.12", "facecolor": PAPER, "edgecolor": "none"}
@@ -316,14 +335,272 @@ def _curve(a: tuple[float, float], b: tuple[float, float], level: bool = True) -
     if level:
         middle = (a[0] + b[0]) / 2
         return [a, (middle, a[1]), (middle, b[1]), b]
-    return [a, (a[0] + (b[0] - a[0]) / 3, a[1] + (b[1] - a[1]) / 3), (b[0] + (a[0] - b[0]) / 3, b[1] + (a[1] - b[1]) / 3), b]
+    return [
+        a,
+        (a[0] + (b[0] - a[0]) / 3, a[1] + (b[1] - a[1]) / 3),
+        (b[0] + (a[0] - b[0]) / 3, b[1] + (a[1] - b[1]) / 3),
+        b,
+    ]
 
 
 def _draw_legend(ax: Axes, left: float, low: float, note: str, scale: float) -> None:
-    y, x = low + 0.2, left + 0.25
+    y, x = low + 0.22, left + 0.3
     style: dict[str, Any] = {"va": "center", "fontsize": 7.5 * scale, "color": QUIET}
-    _draw_supplier(ax, x, y, scale)
+    _draw_supplier(ax, x, y, scale, size=0.08)
     ax.text(x + 0.2, y, "supplier", **style)
-    _draw_customer(ax, x + 0.88, y, scale)
+    _draw_customer(ax, x + 0.88, y, scale, size=0.08)
     ax.text(x + 1.08, y, "customer", **style)
     ax.text(x + 1.85, y, note, **style)
+
+
+def learning_curve(
+    metrics: Mapping[str, Any],
+    baselines: Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+    *,
+    optimum: float | None = None,
+    x_label: str = "updates",
+    y_label: str = "cost per period",
+    title: str | None = None,
+) -> Figure:
+    """Cost during learning, with a 95 % band, beside what other policies cost.
+
+    Args:
+      metrics: ``{"cost": [K] or [runs, K]}``, or several of these by the name of the learner. Optional: ``"steps"``
+        ``[K]`` (else 1, 2, ...), ``"low"`` and ``"high"`` ``[K]``. With several runs and no band given, the band is the
+        95 % interval of their mean (Student's t).
+      baselines: cost of other policies, by name: horizontal lines, each labelled.
+      ax: where to draw.
+      optimum: the best cost that there is, if it is known.
+      x_label, y_label, title: texts.
+
+    Raises:
+      InputError: shapes do not fit.
+    """
+    figure, ax = _axes(ax, (6.4, 3.6))
+    curves: Mapping[str, Any] = {"": metrics} if "cost" in metrics else metrics
+    lines: list[tuple[float, str, str]] = []
+    spans, visible = [], []
+    for colour, (name, curve) in zip(CYCLE * (1 + len(curves) // len(CYCLE)), curves.items(), strict=False):
+        runs = np.atleast_2d(np.asarray(curve["cost"], float))
+        mean = runs.mean(axis=0)
+        steps = np.asarray(curve.get("steps", np.arange(1, mean.size + 1)), float)
+        low, high = curve.get("low"), curve.get("high")
+        if low is None and high is None and runs.shape[0] > 1:
+            half = stats.t.ppf(0.975, runs.shape[0] - 1) * runs.std(axis=0, ddof=1) / np.sqrt(runs.shape[0])
+            low, high = mean - half, mean + half
+        for x in (steps, low, high):
+            if x is not None and np.shape(x) != mean.shape:
+                raise InputError(f"learning curve {name!r}: cost has {mean.size} points, something else {np.shape(x)}")
+        if low is not None and high is not None:
+            ax.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+        ax.plot(steps, mean, color=colour, linewidth=1.8, solid_capstyle="round")
+        spans += [float(steps[0]), float(steps[-1])]
+        visible.append(mean[mean.size // 4 :])
+        if name and np.any(np.isfinite(mean)):
+            lines.append((float(mean[np.isfinite(mean)][-1]), name, colour))
+    greys = ("#52606d", "#7b8794", "#9aa5b1")
+    for i, (name, cost) in enumerate((baselines or {}).items()):
+        ax.axhline(cost, color=greys[i % 3], linewidth=1.0, linestyle=(0, (5, 2 + 2 * (i % 3))), zorder=1)
+        lines.append((cost, f"{name} {_figures(cost)}", greys[i % 3]))
+    if optimum is not None:
+        ax.axhline(optimum, color=GREEN, linewidth=1.4, zorder=1)
+        lines.append((optimum, f"optimum {_figures(optimum)}", GREEN))
+    # What matters is the end of learning: the wild beginning may leave the picture.
+    inside = np.concatenate([*visible, [y for y, _, _ in lines]])
+    inside = inside[np.isfinite(inside)]
+    if inside.size and np.ptp(inside):
+        pad = 0.06 * np.ptp(inside)
+        ax.set_ylim(inside.min() - pad, inside.max() + pad)
+    if min(spans) < max(spans):
+        ax.set_xlim(min(spans), max(spans))
+    _labels_at_the_right(ax, lines)
+    _finish(ax, title, x_label, y_label)
+    return figure
+
+
+def _labels_at_the_right(ax: Axes, lines: Sequence[tuple[float, str, str]]) -> None:
+    """Texts beside the ends of lines, moved apart where they would overlap."""
+    low, high = ax.get_ylim()
+    lines = sorted(lines, key=lambda x: -x[0])
+    room = 9.0 / 72 / ax.get_window_extent().height * _figure(ax).dpi * 1.15
+    heights = [(y - low) / (high - low) for y, _, _ in lines]
+    for at, (_, text, colour) in zip(_apart(heights, [room] * len(lines)), lines, strict=True):
+        ax.text(1.015, at, text, transform=ax.transAxes, va="center", fontsize=8.5, color=colour)
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    if ax is not None:
+        return _figure(ax), ax
+    figure = Figure(figsize=size, facecolor=PAPER, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _finish(ax: Axes, title: str | None, x_label: str = "", y_label: str = "") -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("#9aa5b1")
+    ax.tick_params(colors="#52606d", labelsize=8.5)
+    ax.set_xlabel(x_label, fontsize=9, color=INK)
+    ax.set_ylabel(y_label, fontsize=9, color=INK)
+    if title:
+        ax.set_title(title, fontsize=11, fontweight="bold", color=INK, loc="left")
+
+
+def stock_over_time(
+    network: Network,
+    flows: Any,
+    *,
+    nodes: Sequence[str] | None = None,
+    lane: int = 0,
+    periods: slice = slice(None),
+    columns: int | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Stock, what is owed, and what is asked of selected nodes, one small picture each on a common time axis.
+
+    Args:
+      network: whose nodes these are.
+      flows: anything with ``on_hand`` ``[T, N, B]``, ``backlog`` ``[T, E, B]`` and ``ordered`` ``[T, E, B]`` (or
+        without the lane axis), as attributes or as keys; or a trajectory, which has such ``flows``.
+      nodes: names; None: all, at most 12.
+      lane: which lane.
+      periods: which part of the horizon.
+      columns: pictures side by side; None: 1 up to four nodes, else 2 or 3.
+      title: above all.
+
+    Raises:
+      InputError, UnknownNameError: shapes or names do not fit.
+    """
+    w = network.wiring
+    flows = getattr(flows, "flows", flows)
+
+    def read(name: str, rows: int) -> np.ndarray:
+        """``[T, rows]`` of the lane."""
+        values = np.asarray(flows[name] if isinstance(flows, Mapping) else getattr(flows, name), float)
+        values = values[..., None] if values.ndim == 2 else values
+        if values.ndim != 3 or values.shape[1] != rows:
+            raise InputError(f"{name} has shape {values.shape}; expected [periods, {rows}, lanes]")
+        return values[:, :, lane]
+
+    on_hand, backlog, ordered = read("on_hand", w.n_nodes), read("backlog", w.n_arcs), read("ordered", w.n_arcs)
+    names = list(w.nodes[:12] if nodes is None else nodes)
+    for name in names:
+        if name not in w.nodes:
+            raise UnknownNameError(f"nodes: {name!r} is no node; nodes are {', '.join(w.nodes)}")
+    across = columns or (1 if len(names) <= 4 else 2 if len(names) <= 8 else 3)
+    down = -(-len(names) // across)
+    figure = Figure(figsize=(max(6.4, 3.6 * across), 0.75 + 1.35 * down), facecolor=PAPER, layout="constrained")
+    panels = figure.subplots(down, across, sharex=True, squeeze=False)
+    time = np.arange(on_hand.shape[0])[periods]
+    for i, panel in enumerate(panels.T.ravel() if across == 1 else panels.ravel()):
+        if i >= len(names):
+            panel.axis("off")
+            continue
+        n = w.nodes.index(names[i])
+        arcs = list(w.out_arcs[n])
+        stock = on_hand[periods, n]
+        owed, asked = backlog[periods][:, arcs].sum(axis=1), ordered[periods][:, arcs].sum(axis=1)
+        panel.fill_between(time, stock, step="mid", color=BLUE, alpha=0.25, linewidth=0)
+        panel.plot(time, stock, drawstyle="steps-mid", color=BLUE, linewidth=1.1, label="on hand")
+        panel.fill_between(time, -owed, step="mid", color=RED, alpha=0.45, linewidth=0, label="owed (backlog)")
+        panel.plot(time, asked, color=GOLD, linewidth=0.9, marker=".", markersize=3, label="asked for")
+        panel.axhline(0, color="#9aa5b1", linewidth=0.7)
+        _finish(panel, None)
+        panel.set_title(names[i], fontsize=9, fontweight="bold", color=INK, loc="left", pad=2)
+        panel.set_xlim(time[0] - 0.5, time[-1] + 0.5) if time.size else None
+        if i >= len(names) - across:
+            panel.set_xlabel("period", fontsize=9, color=INK)
+            panel.tick_params(labelbottom=True)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
+    if title:
+        figure.suptitle(title, fontsize=11, fontweight="bold", color=INK, x=0.02, ha="left")
+    return figure
+
+
+def comparison(
+    rows: Sequence[Any],
+    ax: Axes | None = None,
+    *,
+    optimum: float | None = None,
+    x_label: str = "cost per period (95 % interval)",
+    title: str | None = None,
+) -> Figure:
+    """Policies from the cheapest down: a dot for the mean cost, a line for its interval, the gap written beside it.
+
+    Args:
+      rows: for each policy a mapping with ``name``, ``mean`` and, where known, ``low`` and ``high``; or a tuple.
+      ax: where to draw.
+      optimum: the best cost that there is; gaps are measured from it, else from the cheapest policy.
+      x_label, title: texts.
+
+    Raises:
+      InputError: a row has no name and mean.
+    """
+    read = []
+    for row in rows:
+        values = [row.get(k) for k in ("name", "mean", "low", "high")] if isinstance(row, Mapping) else list(row)
+        if len(values) < 2 or values[0] is None or values[1] is None:
+            raise InputError(f"comparison: {row!r} has no name and mean")
+        mean = float(values[1])
+        low, high = (float(v) if v is not None else mean for v in (*values[2:4], None, None)[:2])
+        read.append((str(values[0]), mean, low, high))
+    if not read:
+        raise InputError("comparison: no policy to compare")
+    read.sort(key=lambda row: row[1])
+    figure, ax = _axes(ax, (6.4, 0.95 + 0.34 * len(read)))
+    least = read[0][1] if optimum is None else optimum
+    for y, (_, mean, low, high) in enumerate(read):
+        colour = BLUE if y == 0 else "#52606d"
+        ax.plot([low, high], [y, y], color=colour, linewidth=2.2, alpha=0.55, solid_capstyle="round")
+        ax.plot([mean], [y], "o", color=colour, markersize=6)
+        gap = f"  {100 * (mean - least) / abs(least):+.2f} %" if least and (optimum is not None or y) else ""
+        ax.text(
+            1.015,
+            y,
+            f"{_figures(mean)}{gap}",
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=8.5,
+            color=colour,
+        )
+    if optimum is not None:
+        ax.axvline(optimum, color=GREEN, linewidth=1.4, zorder=0)
+        ax.text(optimum, -0.75, f" optimum {_figures(optimum)}", color=GREEN, fontsize=8.5, va="center")
+    ax.set_yticks(range(len(read)), [name for name, *_ in read])
+    ax.set_ylim(len(read) - 0.5, -1.0 if optimum is not None else -0.5)
+    ax.grid(axis="x", color="#e4e7eb", linewidth=0.8)
+    ax.set_axisbelow(True)
+    _finish(ax, title, x_label)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0, labelsize=9, labelcolor=INK)
+    return figure
+
+
+def _figures(x: float) -> str:
+    """Enough figures to tell policies apart."""
+    return f"{x:,.1f}" if abs(x) >= 1000 else f"{x:.2f}" if abs(x) >= 10 else f"{x:.4g}"
+
+
+def mermaid(network: Network) -> str:
+    """The network as a Mermaid flowchart, for Markdown: nodes, lead times on arcs, suppliers and customers as circles.
+
+    Names are quoted, so any name is safe; identifiers are ``n0``, ``n1``, ...
+    """
+    w = network.wiring
+    lines = ["flowchart LR"]
+    lines += [f"  n{n}[{_quoted(name)}]" for n, name in enumerate(w.nodes)]
+    for e in range(w.n_arcs):
+        if w.dst[e] < 0:
+            lines.append(f"  n{w.src[e]} --> c{e}((customer))")
+        else:
+            start = f"s{e}((supplier))" if w.src[e] < 0 else f"n{w.src[e]}"
+            low, high = w.min_lead_time[e], w.max_lead_time[e]
+            time = f"{w.lead_time[e]}" if low == high else f"{low}..{high}"
+            lines.append(f'  {start} -->|"{time}"| n{w.dst[e]}')
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    return f'"{" ".join(escaped.split())}"'

@@ -185,7 +185,10 @@ def place_orders(network: Network, orders: Array) -> Array:
         floor = least if lot is None else jnp.where(lot > 0, jnp.ceil(least / size) * size, least)
         q = jnp.where(q < floor, jnp.where(q < 0.5 * floor, 0.0, floor), q)
     if most is not None:
-        cap = most if lot is None else jnp.where(lot > 0, jnp.floor(most / size) * size, most)
+        cap = most
+        if lot is not None:  # no product with an infinite capacity: its gradient would be NaN
+            some = jnp.isfinite(most)
+            cap = jnp.where((lot > 0) & some, jnp.floor(jnp.where(some, most, 0.0) / size) * size, most)
         q = jnp.minimum(q, cap)
         if least is not None:
             q = jnp.where(floor > cap, q * 0.0, q)

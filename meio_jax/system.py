@@ -1,4 +1,4 @@
-"""A supply network together with the outside world that it faces: what a file holds, what gets simulated and learned."""
+"""A supply network together with the outside world that it faces: what a file holds and a learner meets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class System:
 
     network: wiring and numbers. processes: demand, lead times, supply, yields and reporting.
     name, description: for people. period: the length of a period, "day" or "week", for axes and tables.
-    source: the file's content as canonical JSON, None for a system made in Python; `meio_jax.files.dump_system` writes it
-    back as long as the numbers are still the ones it describes.
+    source: the file's content as canonical JSON, None for a system made in Python; `meio_jax.files.dump_system` writes
+    it back as long as the numbers are still the ones it describes.
     """
 
     network: Network

@@ -65,7 +65,7 @@ def random_plan(
 ) -> Plan:
     """A random acyclic network: assembly, distribution, several sources of a component, several customers of a node."""
     if features is None:
-        share = rng.choice([0.15, 0.4, 0.7])
+        share = rng.choice([0.2, 0.5, 0.8])
         features = frozenset(f for f in FEATURES if rng.random() < share)
     count = int(rng.integers(1, largest + 1))
     names = [f"n{k}" for k in range(count)]
@@ -108,7 +108,7 @@ def random_plan(
         allocation=allocation or str(rng.choice(ALLOCATIONS)),
         issuing=issuing or str(rng.choice(ISSUING)),
         integer=integer,
-        longest_life=int(rng.choice([1, 2, 4])),
+        longest_life=int(rng.choice([1, 2, 4], p=[0.2, 0.4, 0.4])),
     )
 
 
@@ -134,7 +134,9 @@ def draw(plan: Plan, rng: np.random.Generator, lanes: int, periods: int) -> Syst
         k = int(name[1:])
         numbers: dict[str, Any] = {"initial_on_hand": grid(20)}
         if "capacity" in has:
-            numbers["capacity"] = some(grid(14, 1 if plan.integer else 0.5) + (0.5 if rng.random() < 0.3 else 0), np.inf)
+            numbers["capacity"] = some(
+                grid(14, 1 if plan.integer else 0.5) + (0.5 if rng.random() < 0.3 else 0), np.inf
+            )
         if "storage" in has:
             numbers["storage"] = some(grid(25), np.inf)
         if "yield_" in has:
@@ -174,9 +176,7 @@ def draw(plan: Plan, rng: np.random.Generator, lanes: int, periods: int) -> Syst
             numbers["minimum_order"] = some(grid(8, step), 0.0)
         if "order_capacity" in has:
             numbers["order_capacity"] = some(grid(18, 8), np.inf)
-        arcs.append(
-            Arc(src, dst, name, component, lead_time=lead, min_lead_time=low, max_lead_time=high, **numbers)
-        )
+        arcs.append(Arc(src, dst, name, component, lead_time=lead, min_lead_time=low, max_lead_time=high, **numbers))
     network = build_network(
         nodes, arcs, timing=plan.timing, allocation=plan.allocation, issuing=plan.issuing, integer=plan.integer
     )

@@ -109,7 +109,7 @@ def test_books_balance(system):
     assert (f.shipped <= (before.backlog + f.ordered) * (1 + 1e-5) + 1e-4).all()
     assert (f.filled <= f.ordered).all()
     assert (f.filled <= f.shipped + 1e-4).all()
-    close(f.filled + f.lost <= f.ordered + 1e-4, True)
+    assert (f.filled + f.lost <= f.ordered + 1e-4).all()
     keep = np.ones((w.n_arcs, 1)) if net.keep is None else np.asarray(net.keep)
     assert (f.lost[:, np.broadcast_to(keep == 1, (w.n_arcs, LANES))] == 0).all()
     never_kept = np.broadcast_to(keep == 0, (w.n_arcs, LANES))
@@ -156,7 +156,7 @@ def test_units_do_not_matter(system):
         np.testing.assert_array_equal(states.goodwill, states4.goodwill)
 
 
-@pytest.mark.parametrize("kind", range(len(KINDS)))
+@pytest.mark.parametrize("kind", [1, 2, 3, 4])
 def test_declaration_order_does_not_matter(kind, rngs):
     """The same nodes and arcs declared in another order, compared by name. An arc keeps its rank at its node."""
     rng = rngs.numpy
@@ -262,8 +262,8 @@ def test_nan_orders_and_demand_surface(kind):
 
 
 LEAVES = [
-    "initial_on_hand", "initial_pipeline", "units", "keep", "yield_", "storage", "order_capacity", "capacity", "erosion",
-    "restoration",
+    "initial_on_hand", "initial_pipeline", "units", "keep", "yield_", "storage", "order_capacity", "capacity",
+    "erosion", "restoration",
 ]  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def same(got, want, relative: float, slack, where: str) -> None:
     if not ok.all():  # NaN is not ok
         bad = tuple(np.argwhere(~ok)[0])
         raise AssertionError(
-            f"{where} at {[int(k) for k in bad]} (period, .., row, lane): simulator {got[bad]!r}, oracle {want[bad]!r}; "
+            f"{where} at {[int(k) for k in bad]} (period, .., row, lane): simulator {got[bad]}, oracle {want[bad]}; "
             f"{(~ok).sum()} of {ok.size} differ"
         )
 
@@ -81,7 +81,13 @@ def compare(system: System, relative: float, where: str) -> int:
     first = [oracle_initial_state(net) for net in nets]
     for name in STATE_FIELDS:
         if getattr(start, name) is not None:
-            same(getattr(start, name)[None], stacked([first], name, getattr(start, name)[None]), 0.0, 0.0, f"{where}: initial {name}")
+            same(
+                getattr(start, name)[None],
+                stacked([first], name, getattr(start, name)[None]),
+                0.0,
+                0.0,
+                f"{where}: initial {name}",
+            )
 
     skipped = 0
     after: list[list[OracleState]] = [[] for _ in range(periods)]
@@ -114,7 +120,13 @@ def compare(system: System, relative: float, where: str) -> int:
         known = np.broadcast_to(np.expand_dims(decided, tuple(range(1, got.ndim - 1))), got.shape)
         got = np.where(known, got.astype(np.float64), want)
         if name != "goodwill":
-            same(got, want, relative, 0.02 * relative * scale.reshape(periods, *[1] * (got.ndim - 2), lanes), f"{where}: {what} {name}")
+            same(
+                got,
+                want,
+                relative,
+                0.02 * relative * scale.reshape(periods, *[1] * (got.ndim - 2), lanes),
+                f"{where}: {what} {name}",
+            )
             return
         # A ratio to what was asked for: ill-conditioned where that was little.
         asked = stacked(moved, "ordered", flows.ordered)[:, w.n_inner :]

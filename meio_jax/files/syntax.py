@@ -66,7 +66,9 @@ def read_text(path: Path) -> tuple[str, str]:
             raise FileError(f"{path}: is no plain file; give the path of a .yaml, .yml or .json file")
         form = FORMATS.get(path.suffix.lower())
         if form is None:
-            raise UnsupportedFileError(f"{path}: the name must end in {', '.join(FORMATS)}, so that its format is known")
+            raise UnsupportedFileError(
+                f"{path}: the name must end in {', '.join(FORMATS)}, so that its format is known"
+            )
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileError:
@@ -75,7 +77,9 @@ def read_text(path: Path) -> tuple[str, str]:
         reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
         raise FileError(f"{path}: cannot be read: {reason}; check the path and its permissions") from e
     if len(data) > LARGEST_FILE:
-        raise FileTooLargeError(f"{path}: is larger than {LARGEST_FILE // 1_000_000} MB; a network file never needs that")
+        raise FileTooLargeError(
+            f"{path}: is larger than {LARGEST_FILE // 1_000_000} MB; a network file never needs that"
+        )
     return decode(data, str(path)), form
 
 
@@ -103,16 +107,22 @@ def parse_tree(text: str, form: str, where: str) -> Any:
         where one is known.
     """
     if len(text) > LARGEST_FILE:
-        raise FileTooLargeError(f"{where}: is larger than {LARGEST_FILE // 1_000_000} MB; a network file never needs that")
+        raise FileTooLargeError(
+            f"{where}: is larger than {LARGEST_FILE // 1_000_000} MB; a network file never needs that"
+        )
     text = text.removeprefix("\ufeff")
     if bad := _UNPRINTABLE.search(text.replace("\r\n", " \n")):
-        line = text.count("\n", 0, bad.start()) + 1
-        raise EncodingError(f"{where}:{line}: holds the character U+{ord(bad.group()):04X}, which text never needs; remove it")
+        _check_text(bad.group(), f"{where}:{text.count(chr(10), 0, bad.start()) + 1}")
     if form == "yaml":
         return _parse_yaml(text, where)
     if form == "json":
         return _parse_json(text, where)
     raise UnsupportedFileError(f"{where}: format {form!r} is not one of yaml, json")
+
+
+def _check_text(text: str, where: str) -> None:
+    if bad := _UNPRINTABLE.search(text):
+        raise EncodingError(f"{where}: holds the character U+{ord(bad.group()):04X}, which text never needs; remove it")
 
 
 def resolve(text: str) -> str | float | int | bool | None:
@@ -139,20 +149,23 @@ def _events(text: str, where: str) -> Iterator[Any]:
         except yaml.MarkedYAMLError as e:
             mark = e.problem_mark or e.context_mark
             problem = " ".join(str(e.problem or e.context).split())
-            at = f":{mark.line + 1}" if mark else ""
+            at = f":{min(mark.line, text.count(chr(10))) + 1}" if mark else ""
             raise FileSyntaxError(
-                f"{where}{at}: is not well-formed YAML: {problem}; check indentation, brackets and quotes near this line"
+                f"{where}{at}: is not well-formed YAML: {problem}; check indentation, brackets and quotes near it"
             ) from e
         except yaml.reader.ReaderError as e:
-            raise EncodingError(f"{where}: holds the character {e.character!r}, which YAML does not allow; remove it") from e
+            raise EncodingError(
+                f"{where}: holds the character {e.character!r}, which YAML does not allow; remove it"
+            ) from e
         except (yaml.YAMLError, ValueError, OverflowError) as e:
             raise FileSyntaxError(f"{where}: is not well-formed YAML: {' '.join(str(e).split())[:200]}") from e
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if documents > 1:
-                raise FileSyntaxError(f"{where}:{event.start_mark.line + 1}: a second document begins; one file holds one system")
+                raise FileSyntaxError(f"{where}:{line}: a second document begins; one file holds one system")
             if event.tags:
-                raise AliasError(f"{where}:{event.start_mark.line + 1}: %TAG is not read here; remove it")
+                raise AliasError(f"{where}:{line}: %TAG is not read here; remove it")
         elif not isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
             yield event
 
@@ -187,9 +200,12 @@ def _parse_yaml(text: str, where: str) -> Any:
             raise AliasError(f"{at(event)}: YAML tags ({event.tag}) are not read here; remove it")
         count += 1
         if count > MOST_VALUES:
-            raise FileTooLargeError(f"{at(event)}: holds more than {MOST_VALUES} values; keep long histories in a table file")
+            raise FileTooLargeError(
+                f"{at(event)}: holds more than {MOST_VALUES} values; keep long histories in a table file"
+            )
         frame = stack[-1] if stack else None
         if isinstance(event, yaml.ScalarEvent):
+            _check_text(event.value, at(event))
             if frame is not None and isinstance(frame.value, dict) and frame.key is None:
                 if event.value == "<<" and event.implicit[0]:
                     raise AliasError(f"{at(event)}: YAML merge keys (<<) are not read here; write the keys out")
@@ -201,7 +217,9 @@ def _parse_yaml(text: str, where: str) -> Any:
         else:
             value = {} if isinstance(event, yaml.MappingStartEvent) else []
             if frame is not None and isinstance(frame.value, dict) and frame.key is None:
-                raise FileSyntaxError(f"{at(event)}: a key must be text, not a list or a mapping; check the brackets near this line")
+                raise FileSyntaxError(
+                    f"{at(event)}: a key must be text, not a list or a mapping; check the brackets near this line"
+                )
         if frame is None:
             root = value
         elif isinstance(frame.value, list):
@@ -223,7 +241,9 @@ def line_of(text: str, path: Path_) -> int | None:
     Reads YAML, and JSON as the part of YAML that it is. None if the text cannot be read that far.
     """
     best: int | None = None
-    stack: list[list[Any]] = []  # [key or index of what is being read, whether it is a mapping that waits for a key or None]
+    stack: list[
+        list[Any]
+    ] = []  # [key or index of what is being read, whether it is a mapping that waits for a key or None]
     try:
         for event in _events(text.removeprefix("\ufeff"), ""):
             if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
@@ -278,7 +298,9 @@ def _parse_json(text: str, where: str) -> Any:
     try:
         tree = json.loads(text, object_pairs_hook=pairs, parse_int=whole)
     except json.JSONDecodeError as e:
-        raise FileSyntaxError(f"{where}:{e.lineno}: is not well-formed JSON: {e.msg}; check commas, brackets and quotes there") from e
+        raise FileSyntaxError(
+            f"{where}:{e.lineno}: is not well-formed JSON: {e.msg}; check commas, brackets and quotes there"
+        ) from e
     except RecursionError as e:
         raise NestingError(f"{where}: is nested more than {DEEPEST} levels deep; no system needs that") from e
     stack: list[tuple[Any, int]] = [(tree, 0)]
@@ -290,12 +312,13 @@ def _parse_json(text: str, where: str) -> Any:
             if depth >= DEEPEST:
                 raise NestingError(f"{where}: is nested more than {DEEPEST} levels deep; no system needs that")
             if values + len(stack) + len(value) > MOST_VALUES:
-                raise FileTooLargeError(f"{where}: holds more than {MOST_VALUES} values; keep long histories in a table file")
+                raise FileTooLargeError(
+                    f"{where}: holds more than {MOST_VALUES} values; keep long histories in a table file"
+                )
             stack.extend((v, depth + 1) for v in (value.values() if isinstance(value, dict) else value))
             strings = [k for k in value if isinstance(k, str)]
         else:
             strings = [value] if isinstance(value, str) else []
         for s in strings:
-            if bad := _UNPRINTABLE.search(s):
-                raise EncodingError(f"{where}: a text holds the character U+{ord(bad.group()):04X}, which text never needs; remove it")
+            _check_text(s, where)
     return tree

@@ -23,7 +23,7 @@ from meio_jax.errors import (
     UnsupportedFileError,
     WrongTypeError,
 )
-from meio_jax.files.schema import ARC_ROLES, NODE_ROLES, VERSION, document_model, fields_of, kinds
+from meio_jax.files.schema import ARC_ROLES, NODE_ROLES, VERSION, document_model, kinds, part_role
 from meio_jax.files.syntax import Path_, line_of
 
 __all__ = ["Source", "nearest", "validate"]
@@ -40,7 +40,7 @@ class Source:
 
     def at(self, path: Path_) -> str:
         """``file:line: arcs[2].lead_time`` as far as each is known."""
-        line = None if self.text is None else line_of(self.text, path)
+        line = line_of(self.text, path) if path and self.text is not None else None
         place = f"{self.file}:{line}" if line else self.file
         return f"{place}: {spell(path)}" if path else place
 
@@ -79,12 +79,14 @@ def validate(tree: Any, source: Source) -> dict[str, Any]:
     """Check a tree against the schema; returns it.
 
     Raises:
-      FileError and its kin, `NumberError`, `ParameterError`, `UnknownNameError`: the first fault, its place, what to do.
+      FileError and its kin, `NumberError`, `ParameterError`, `UnknownNameError`: the first fault.
     """
     if tree is None:
         raise MissingKeyError(f"{source.file}: is empty; `meio schema` says what belongs in it")
     if not isinstance(tree, dict):
-        raise WrongTypeError(f"{source.at(())}: is {show(tree)}; a network file is a mapping with the keys version, nodes, arcs")
+        raise WrongTypeError(
+            f"{source.at(())}: is {show(tree)}; a network file is a mapping with the keys version, nodes, arcs"
+        )
     version = tree.get("version")
     if "version" in tree and type(version) is int and version != VERSION:
         raise UnsupportedFileError(f"{source.at(('version',))} is {version}; this program reads version {VERSION}")
@@ -96,15 +98,20 @@ def validate(tree: Any, source: Source) -> dict[str, Any]:
         inner = arc["to"] != CUSTOMER
         if not inner and arc.get("demand") is None:
             raise MissingDemandError(
-                f"{source.at(('arcs', i))}: this arc to a customer has no demand; add for example demand: {{kind: poisson, mean: 5}}"
+                f"{source.at(('arcs', i))}: this arc to a customer has no demand; add for example "
+                "demand: {kind: poisson, mean: 5}"
             )
         if inner and arc.get("demand") is not None:
-            raise InputError(f"{source.at(('arcs', i, 'demand'))}: only arcs to {CUSTOMER!r} have demand; remove it, or change 'to'")
+            raise InputError(
+                f"{source.at(('arcs', i, 'demand'))}: only arcs to {CUSTOMER!r} have demand; remove it, or change 'to'"
+            )
         if not inner and arc.get("supply") is not None:
-            raise InputError(f"{source.at(('arcs', i, 'supply'))}: customers are served from stock; supply belongs on the arcs before")
+            raise InputError(
+                f"{source.at(('arcs', i, 'supply'))}: customers are served from stock; supply belongs before it"
+            )
         if not inner and isinstance(arc.get("lead_time"), dict):
             raise InputError(
-                f"{source.at(('arcs', i, 'lead_time'))}: customers are served from stock; model a delivery time as a node before them"
+                f"{source.at(('arcs', i, 'lead_time'))}: customers are served from stock; put a node before them"
             )
     return tree
 
@@ -115,34 +122,34 @@ _URGENCY = {"extra_forbidden": 0, "union_tag_invalid": 1, "missing": 3}
 
 def _refuse(tree: dict[str, Any], error: ValidationError, source: Source) -> NoReturn:
     faults = error.errors(include_url=False, include_context=True)
-    places = [(_place(tree, fault["loc"]), fault) for fault in faults]
+    places = [(_place(tree, fault["loc"], fault["type"] == "missing"), fault) for fault in faults]
     (path, value), fault = min(places, key=lambda p: _URGENCY.get(p[1]["type"], 2))
     kind, message = _say(tree, path, value, fault["type"], fault.get("ctx", {}), fault["msg"])
     others = f" ({len(faults) - 1} more fault{'s' if len(faults) > 2 else ''} in this file)" if len(faults) > 1 else ""
     raise kind(f"{source.at(path)} {message}{others}") from None
 
 
-def _place(tree: Any, loc: Sequence[str | int]) -> tuple[Path_, Any]:
-    """The path of a fault and the value there. pydantic's own path also names the members of unions: these are left out."""
+def _place(tree: Any, loc: Sequence[str | int], absent: bool) -> tuple[Path_, Any]:
+    """The path of a fault and the value there. pydantic's own path names the members of unions as well."""
     path: list[str | int] = []
     value = tree
     for i, step in enumerate(loc):
-        if isinstance(value, dict) and step in value or isinstance(value, list) and isinstance(step, int) and step < len(value):
+        if (isinstance(value, dict) and step in value) or (
+            isinstance(value, list) and isinstance(step, int) and step < len(value)
+        ):
             path.append(step)
-            value = value[step]  # type: ignore[index, call-overload]
-        elif i == len(loc) - 1 and isinstance(value, dict) and isinstance(step, str):
+            value = value[step]  # type: ignore[index]
+        elif absent and i == len(loc) - 1:
             return (*path, step), None
     return tuple(path), value
 
 
 def _role(path: Path_) -> str | None:
-    """The role of the process that a path lies in."""
-    for step in path[2:3]:
-        if path[0] == "arcs" and step in ARC_ROLES:
-            return ARC_ROLES[str(step)]
-        if path[0] == "nodes" and step in NODE_ROLES:
-            return NODE_ROLES[str(step)]
-    return None
+    """The role of the process that a path leads to or into."""
+    if len(path) < 3:
+        return None
+    role = {"arcs": ARC_ROLES, "nodes": NODE_ROLES}.get(str(path[0]), {}).get(str(path[2]))
+    return part_role(role) if role is not None and len(path) > 3 else role
 
 
 def _keys(tree: Any, path: Path_) -> list[str]:
@@ -153,7 +160,7 @@ def _keys(tree: Any, path: Path_) -> list[str]:
         for step in path:
             value = value[step]
         process = kinds(role).get(value.get("kind"))
-        return ["kind", *fields_of(process)] if process else ["kind"]
+        return ["kind", *process.parameters] if process else ["kind"]
     model: Any = document_model()
     if path:
         model = model.model_fields[path[0]].annotation.__args__[0]
@@ -162,7 +169,7 @@ def _keys(tree: Any, path: Path_) -> list[str]:
 
 def _say(tree: Any, path: Path_, value: Any, fault: str, ctx: dict[str, Any], msg: str) -> tuple[type[InputError], str]:
     """The error and what to say after the path, for one fault that pydantic found."""
-    number = ParameterError if _role(path) else NumberError
+    number = ParameterError if _role(path) and len(path) > 3 else NumberError
     name = path[-1] if path else ""
     if fault == "extra_forbidden":
         return UnknownKeyError, f"is not a known key{nearest(str(name), _keys(tree, path[:-1]))}"
@@ -171,20 +178,39 @@ def _say(tree: Any, path: Path_, value: Any, fault: str, ctx: dict[str, Any], ms
             name = "kind"
             return MissingKeyError, f"has no 'kind'; say which process it is{nearest('', _kinds(path))}"
         known = "; `meio schema` says what it means"
-        return MissingKeyError, f"is missing; add the key {name!r}{known}" if name != "version" else f"is missing; add 'version: {VERSION}'"
+        return (
+            MissingKeyError,
+            f"is missing; add the key {name!r}{known}"
+            if name != "version"
+            else f"is missing; add 'version: {VERSION}'",
+        )
     if fault == "union_tag_invalid":
-        return UnknownNameError, f"is of the unknown kind {show(value.get('kind'))}{nearest(str(value.get('kind')), _kinds(path))}"
+        return (
+            UnknownNameError,
+            f"is of the unknown kind {show(value.get('kind'))}{nearest(str(value.get('kind')), _kinds(path))}",
+        )
     if fault == "literal_error":
         if name == "version":
             return WrongTypeError, f"is {show(value)}; write version: {VERSION}"
         return UnknownNameError, f"is {show(value)}; write {ctx.get('expected', 'another value')}"
-    if fault == "finite_number" or isinstance(value, float) and not math.isfinite(value):
+    if fault == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
         what = "NaN" if math.isnan(value) else "infinite"
         return number, f"is {what}; give a finite number"
     if fault in ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"):
-        sign = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below", "less_than_equal": "at most"}.get(fault)
+        sign = {
+            "greater_than": "above",
+            "greater_than_equal": "at least",
+            "less_than": "below",
+            "less_than_equal": "at most",
+        }.get(fault)
         limit = next(iter(ctx.values()), None)
-        want = "a whole number" if sign is None else f"{sign} {limit:g}" if isinstance(limit, int | float) else f"{sign} {limit}"
+        want = (
+            "a whole number"
+            if sign is None
+            else f"{sign} {limit:g}"
+            if isinstance(limit, int | float)
+            else f"{sign} {limit}"
+        )
         return number, f"is {show(value)}, and must be {want}"
     if fault in ("too_long", "string_too_long"):
         return FileTooLargeError, f"has more than {ctx.get('max_length')} entries; that is more than is read"
@@ -202,7 +228,10 @@ def _say(tree: Any, path: Path_, value: Any, fault: str, ctx: dict[str, Any], ms
     if isinstance(value, str) and "number" in wanted:
         if value.strip().lower().lstrip("+-.") in ("nan", "inf", "infinity"):
             return number, f"is {value!r}; give a finite number"
-        return WrongTypeError, f"is {show(value)}; write {wanted}, in decimals and without quotes, unit or leading zeros"
+        return (
+            WrongTypeError,
+            f"is {show(value)}; write {wanted}, in decimals and without quotes, unit or leading zeros",
+        )
     hint = ", in quotes" if wanted == "text" and value is not None and not isinstance(value, dict | list) else ""
     return WrongTypeError, f"is {show(value)}; write {wanted}{hint}"
 

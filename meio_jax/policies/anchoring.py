@@ -1,4 +1,7 @@
-"""How people order: anchor on expected orders, adjust for stock and supply line. Sterman (1989), Management Science 35(3)."""
+"""How people order: anchor on expected orders, adjust for stock and supply line.
+
+Sterman (1989), Management Science 35(3).
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ class AnchoringRule:
     """Order max(0, expected + alpha (target - net stock - beta supply line)), all nodes at once.
 
     Expected orders follow those received with weight ``smoothing`` (0 keeps them). theta: ``smoothing``, ``alpha``,
-    ``beta``, ``target``, ``expected``, each ``[M, 1|B]``, and with several sources ``share [I, 1|B]``. With alpha = beta = 1
-    it is an installation base-stock rule without cascade of level target + expected.
+    ``beta``, ``target``, ``expected``, each ``[M, 1|B]``, and with several sources ``share [I, 1|B]``. With
+    alpha = beta = 1 it is an installation base-stock rule without cascade of level target + expected.
     """
 
     theta_has_lanes: ClassVar[bool] = True
@@ -41,7 +44,13 @@ class AnchoringRule:
         """Sterman's average player: smoothing 0.36, alpha 0.26, beta 0.34, target 17/4 of the mean flow."""
         flow = mean_flow(network, of_customers(network, 1.0 if mean is None else mean, "mean"))
         one = jnp.ones((network.wiring.n_inputs, 1), flow.dtype)
-        theta = {"smoothing": 0.36 * one, "alpha": 0.26 * one, "beta": 0.34 * one, "target": 4.25 * flow, "expected": flow}
+        theta = {
+            "smoothing": 0.36 * one,
+            "alpha": 0.26 * one,
+            "beta": 0.34 * one,
+            "target": 4.25 * flow,
+            "expected": flow,
+        }
         return {**theta, **first_share(network)}
 
     def init(self, key: Array, network: Network) -> dict[str, Array]:

@@ -43,9 +43,7 @@ class ConstantOrder:
     def memory(self, network: Network, lanes: int) -> Any:
         return None
 
-    def apply(
-        self, network: Network, theta: Any, memory: Any, seen: Observation, key: Array
-    ) -> tuple[Decision, Any]:
+    def apply(self, network: Network, theta: Any, memory: Any, seen: Observation, key: Array) -> tuple[Decision, Any]:
         quantity = theta["quantity"]
         lanes = seen.owed.shape[-1]
         return Decision(jnp.broadcast_to(quantity, (quantity.shape[0], lanes))), memory

@@ -28,11 +28,11 @@ class Forecast(NamedTuple):
 class ForecastOrderUpTo(PositionRule):
     """Order up to forecast x periods + z x sigma x sqrt(periods), periods being those that an order must cover.
 
-    theta: ``alpha [C, 1|B]`` weight of the newest demand, in [0, 1]; ``mean``, ``sd`` ``[C, 1|B]`` forecast and standard
-    deviation before anything was seen; ``z [M, 1|B]`` standard deviations of safety stock; with several sources
-    ``share [I, 1|B]``. sigma is the root of the smoothed squared one-step error of the forecast. Upstream nodes use the sum
-    of the forecasts that they serve, with the bill of materials. Brown (1959); its bullwhip: Chen et al. (2000), Management
-    Science 46(3).
+    theta: ``alpha [C, 1|B]`` weight of the newest demand, in [0, 1]; ``mean``, ``sd`` ``[C, 1|B]`` forecast and
+    standard deviation before anything was seen; ``z [M, 1|B]`` standard deviations of safety stock; with several
+    sources ``share [I, 1|B]``. sigma is the root of the smoothed squared one-step error of the forecast. Upstream
+    nodes use the sum of the forecasts that they serve, with the bill of materials. Brown (1959); its bullwhip: Chen
+    et al. (2000), Management Science 46(3).
     """
 
     whole: ClassVar[tuple[str, ...]] = ()
@@ -41,7 +41,7 @@ class ForecastOrderUpTo(PositionRule):
         return jnp.maximum(theta["level"] - position, 0.0)
 
     def start(self, network: Network, mean: Any = None, sd: Any = None) -> dict[str, Array]:
-        """alpha 0.1, z 1, prior ``mean`` (None: 1) and ``sd`` (None: half the mean) of each customer's demand."""
+        """Numbers alpha 0.1, z 1, and as prior ``mean`` (None: 1) and ``sd`` (None: half the mean) of the demand."""
         rate = of_customers(network, 1.0 if mean is None else mean, "mean")
         spread = 0.5 * rate if sd is None else of_customers(network, sd, "sd")
         return {

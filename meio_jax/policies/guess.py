@@ -1,8 +1,8 @@
-"""First numbers for classical rules: mean demand carried upstream, times the periods that an order must cover, plus safety.
+"""First numbers for classical rules: mean demand carried upstream, times the periods to cover, plus safety.
 
 The periods that an order at a node must cover depend on the timing (GOLDEN.md calls the first two Conv A and Conv B):
-the lead time, one more where demand strikes after the order (``order_first``: at nodes with customers; ``ship_first``:
-everywhere), and one more where a node sees its customers' orders only a period later (no cascade).
+the lead time, one more where demand strikes after the order (``order_first``: at nodes with customers;
+``ship_first``: everywhere), and one more where a node sees its customers' orders only a period later (no cascade).
 Snyder and Shen, Fundamentals of Supply Chain Theory (2019), sections 4.3 and 6.2.
 """
 
@@ -37,7 +37,7 @@ def of_customers(network: Network, values: Any, name: str) -> Array:
 
 
 def mean_flow(network: Network, demand: Array) -> Array:
-    """``[M, 1|B]`` units that each input's node must deliver per period, from the mean demand ``[C, 1|B]`` of customers.
+    """``[M, 1|B]`` units that each input's node must deliver per period, given the customers' mean ``[C, 1|B]``.
 
     An input with several sources draws on them in equal shares. Losses to yield and unkept demand are left out.
     """

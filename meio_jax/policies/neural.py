@@ -11,18 +11,18 @@ import dataclasses
 from typing import Any, ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from meio_jax.actions import Head, OrderUpTo, Scale, scale_of
+from meio_jax.actions import Head, OrderUpTo, Scale
 from meio_jax.errors import UnknownNameError
 from meio_jax.features import features
 from meio_jax.network import Network
 from meio_jax.observation import Observation, observe
 from meio_jax.policies.base import Decision
 from meio_jax.policies.normaliser import Moments, init_moments, normalise
+from meio_jax.policies.scale import scale_of
 from meio_jax.scenario import Shock
 from meio_jax.simulator import initial_state
 from meio_jax.struct import pytree
@@ -142,7 +142,8 @@ class NeuralPolicy:
         """
         import distrax  # costs seconds: only what acts pays for it
 
-        out, value = self._module(network).apply({"params": theta.params["net"]}, normalise(theta.moments, x))
+        made: Any = self._module(network).apply({"params": theta.params["net"]}, normalise(theta.moments, x))
+        out, value = made
         if self.head.choices:
             out = out if mask is None else jnp.where(mask, out, np.finfo(np.float32).min / 2)
             return distrax.Independent(distrax.Categorical(logits=out), 1), value

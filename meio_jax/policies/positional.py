@@ -1,10 +1,10 @@
-"""What all rules share that order by inventory position: whose position, who sees whose orders, and which source gets them.
+"""What all rules share that order by inventory position: whose position, who sees whose orders, which source.
 
-A rule is a function from (numbers, position) to a quantity; this module plays it on any network. With ``cascade`` nodes
-decide from the customers upstream and each sees the orders placed on it in this same period, as in Snyder and Shen (2019),
-section 6.2, and in stockpyl; without it all decide at once and a node reacts to an order one period later. Only with the
-cascade do installation and echelon rules coincide (Axsater and Rosling 1993, Management Science 39(10)). Echelon positions
-do not need it: an order downstream leaves the sum of positions as it was.
+A rule is a function from (numbers, position) to a quantity; this module plays it on any network. With ``cascade``
+nodes decide from the customers upstream and each sees the orders placed on it in this same period, as in Snyder and
+Shen (2019), section 6.2, and in stockpyl; without it all decide at once and a node reacts to an order one period
+later. Only with the cascade do installation and echelon rules coincide (Axsater and Rosling 1993, Management Science
+39(10)). Echelon positions do not need it: an order downstream leaves the sum of positions as it was.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def first_share(network: Network) -> dict[str, Array]:
     return {"share": jnp.asarray([[float(e in first)] for e in range(w.n_inner)], network.holding_cost.dtype)}
 
 
-def order_on_arcs(
-    network: Network, inputs: Sequence[int], need: Array, share: Array | None
-) -> tuple[list[int], Array]:
+def order_on_arcs(network: Network, inputs: Sequence[int], need: Array, share: Array | None) -> tuple[list[int], Array]:
     """From needs of inputs, in units of the node's product, to orders on arcs.
 
     Args:
@@ -128,14 +126,14 @@ class PositionRule:
         raise NotImplementedError
 
     def numbers(self, network: Network, level: Array, mean: Array) -> dict[str, Array]:
-        """theta without shares, from base-stock levels and mean flows, both ``[M, 1|B]``."""
+        """Numbers without shares, from base-stock levels and mean flows, both ``[M, 1|B]``."""
         return {"level": level}
 
     def start(self, network: Network, mean: Any = None, sd: Any = 0.0) -> dict[str, Array]:
         """Sensible first numbers for customers with a known ``mean`` and ``sd`` of demand per period.
 
-        Without a mean: the positions at time 0, where there are any, since a system is usually described as it stands in
-        its steady state; elsewhere levels for one unit of demand per customer and period.
+        Without a mean: the positions at time 0, where there are any, since a system is usually described as it
+        stands in its steady state; elsewhere levels for one unit of demand per customer and period.
 
         Raises:
           InputError: ``mean`` or ``sd`` has the wrong shape.
@@ -157,9 +155,7 @@ class PositionRule:
     def memory(self, network: Network, lanes: int) -> Any:
         return None
 
-    def apply(
-        self, network: Network, theta: Any, memory: Any, seen: Observation, key: Array
-    ) -> tuple[Decision, Any]:
+    def apply(self, network: Network, theta: Any, memory: Any, seen: Observation, key: Array) -> tuple[Decision, Any]:
         return Decision(self.orders(network, theta, seen)), memory
 
     def orders(self, network: Network, theta: dict[str, Array], seen: Observation) -> Array:
@@ -174,9 +170,7 @@ class PositionRule:
             return assemble([order_on_arcs(network, inputs, need, share)], w.n_inner)
         return self._in_turn(network, numbers, share, installation_position(network, seen))
 
-    def _in_turn(
-        self, network: Network, numbers: dict[str, Array], share: Array | None, position: Array
-    ) -> Array:
+    def _in_turn(self, network: Network, numbers: dict[str, Array], share: Array | None, position: Array) -> Array:
         w = network.wiring
         parts: list[tuple[list[int], Array]] = []
         for nodes in _from_customers(w):

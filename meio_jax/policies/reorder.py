@@ -34,9 +34,9 @@ def _whole(network: Network, x: Array) -> Array:
 class ReorderUpTo(PositionRule):
     """(s, S): where position <= reorder, order up to ``up_to``. theta: ``{"reorder", "up_to": [M, 1|B]}``.
 
-    An ``up_to`` below ``reorder`` counts as ``reorder``. With ``capped`` theta has ``cap [M, 1|B]`` too, the most that is
-    ordered at once: the modified (s, S, q) rule of Bijvank, Bhulai and Huh (2015), European Journal of Operational
-    Research 241(2). (s, S) is optimal for one site with a fixed order cost: Scarf (1960).
+    An ``up_to`` below ``reorder`` counts as ``reorder``. With ``capped`` theta has ``cap [M, 1|B]`` too, the most
+    that is ordered at once: the modified (s, S, q) rule of Bijvank, Bhulai and Huh (2015), European Journal of
+    Operational Research 241(2). (s, S) is optimal for one site with a fixed order cost: Scarf (1960).
     """
 
     capped: bool = False
@@ -59,9 +59,10 @@ class ReorderUpTo(PositionRule):
 
 @dataclasses.dataclass(frozen=True)
 class ReorderLots(PositionRule):
-    """(r, nQ): where position <= reorder, order the fewest lots that lift it above. theta: ``{"reorder", "lot": [M, 1|B]}``.
+    """(r, nQ): where position <= reorder, order the fewest lots that lift it above.
 
-    As the lot goes to 0 this is a base-stock rule, and that is what a lot <= 0 means. Veinott (1965), Operations Research 13(3).
+    theta: ``{"reorder", "lot": [M, 1|B]}``. As the lot goes to 0 this is a base-stock rule, and that is what a lot <= 0
+    means. Veinott (1965), Operations Research 13(3).
     """
 
     whole: ClassVar[tuple[str, ...]] = ("reorder", "lot")

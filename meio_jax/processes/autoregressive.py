@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ class Autoregressive(Process):
 
     role = "demand"
     kind = "autoregressive"
-    parameters = {
+    parameters: ClassVar = {
         "mean": Parameter("mean before the cut at 0", "unit/period"),
         "sd": Parameter("standard deviation of a period's demand before the cut at 0", "unit/period"),
         "correlation": Parameter("of two periods in a row", low=-1.0, high=1.0, open_low=True, open_high=True),

@@ -19,8 +19,20 @@ from meio_jax.elements import LARGEST
 from meio_jax.errors import InputError, ParameterError
 
 __all__ = [
-    "ROLES", "Inverted", "Parameter", "Process", "as_process", "outcomes_of", "both", "random_words", "rounded_if",
-    "rows_of", "spread", "switch_of", "table_of", "whole_of",
+    "ROLES",
+    "Inverted",
+    "Parameter",
+    "Process",
+    "as_process",
+    "both",
+    "outcomes_of",
+    "random_words",
+    "rounded_if",
+    "rows_of",
+    "spread",
+    "switch_of",
+    "table_of",
+    "whole_of",
 ]  # fmt: skip
 
 ROLES = ("demand", "lead_time", "supply", "yield", "reporting")
@@ -179,26 +191,24 @@ def _refuse(kind: str, name: str, x: Any, parameter: Parameter) -> None:
         )
 
 
-def _same_rows(kind: str, arrays: dict[str, Any], least: int = 1) -> dict[str, Array]:
+def _same_rows(kind: str, arrays: dict[str, Any], rows: int | None = None) -> dict[str, Array]:
     counts = {name: x.shape[-2] for name, x in arrays.items()}
-    many = {n for n in [*counts.values(), least] if n != 1}
-    if 0 in many:
-        empty = next(name for name, n in counts.items() if n == 0)
-        raise ParameterError(f"{kind}: {empty} is empty; give a number for each row")
-    if len(many) > 1:
-        raise ParameterError(f"{kind}: the parameters serve different numbers of rows: {counts}, expected {least}")
-    rows = many.pop() if many else 1
-
-    def wide(x: Any) -> Array:
-        return jnp.repeat(jnp.asarray(x, dtype=float), rows, axis=-2) if x.shape[-2] != rows else jnp.asarray(x, dtype=float)
-
+    wanted = max(counts.values()) if rows is None else rows
+    for name, n in counts.items():
+        if n == 0 or n not in (1, wanted):
+            raise ParameterError(f"{kind}: {name} has {n} rows, expected 1 or {wanted}; give a number for each row")
     lanes = {x.shape[-1] for x in arrays.values()} - {1}
     if len(lanes) > 1:
         raise ParameterError(f"{kind}: the parameters have different numbers of lanes: {sorted(lanes)}")
+
+    def wide(x: Any) -> Array:
+        x = jnp.asarray(x, dtype=float)
+        return x if x.shape[-2] == wanted else jnp.repeat(x, wanted, axis=-2)
+
     return {name: wide(x) for name, x in arrays.items()}
 
 
-def rows_of(kind: str, table: Mapping[str, Parameter], rows: int = 1, **values: Any) -> dict[str, Array]:
+def rows_of(kind: str, table: Mapping[str, Parameter], rows: int | None = None, **values: Any) -> dict[str, Array]:
     """Check parameters and give them one number of rows: each ``[K, 1|B]``.
 
     A scalar serves all rows; a sequence has one number per row; a two-dimensional array is ``[K, B]``.
@@ -206,7 +216,7 @@ def rows_of(kind: str, table: Mapping[str, Parameter], rows: int = 1, **values: 
     Args:
       kind: the process, for messages.
       table: domains by name.
-      rows: the number of rows that a part of the process already has; 1 if it is open.
+      rows: the number of rows that a part of the process has; None: as many as the longest parameter.
 
     Raises:
       ParameterError: says which parameter, row, value and domain.
@@ -215,13 +225,15 @@ def rows_of(kind: str, table: Mapping[str, Parameter], rows: int = 1, **values: 
     for name, value in values.items():
         x = _array(kind, name, value)
         if x.ndim > 2:
-            raise ParameterError(f"{kind}: {name} has {x.ndim} dimensions; give a number, one per row, or [rows, lanes]")
+            raise ParameterError(
+                f"{kind}: {name} has {x.ndim} dimensions; give a number, one per row, or [rows, lanes]"
+            )
         arrays[name] = x.reshape(-1, 1) if x.ndim < 2 else x
         _refuse(kind, name, arrays[name], table[name])
     return _same_rows(kind, arrays, rows)
 
 
-def outcomes_of(kind: str, table: Mapping[str, Parameter], rows: int = 1, **values: Any) -> dict[str, Array]:
+def outcomes_of(kind: str, table: Mapping[str, Parameter], rows: int | None = None, **values: Any) -> dict[str, Array]:
     """Check lists of numbers: each ``[J, K, 1|B]``.
 
     ``[J]`` serves all rows, a list of lists has one list per row (``[K][J]``, made equally long by repeating the last
@@ -271,7 +283,11 @@ def table_of(kind: str, name: str, value: Any, parameter: Parameter) -> Array:
 
 def whole_of(kind: str, name: str, value: Any, parameter: Parameter) -> int:
     """Check a single integer that becomes part of the program."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not parameter.low <= value <= parameter.high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | np.integer)
+        or not parameter.low <= value <= parameter.high
+    ):
         raise ParameterError(f"{kind}: {name} = {value!r} is not in {parameter.domain}; unit: {parameter.unit}")
     return int(value)
 

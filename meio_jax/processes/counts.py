@@ -6,7 +6,7 @@ these would need a longer table the demand is NaN, which surfaces, rather than q
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,20 +24,20 @@ _UNTRACED = "{}: the length of the table follows from the largest {}; construct 
 
 
 def _log_ratio(k: Any, mean: Any, dispersion: Any, xp: Any = jnp) -> Any:
-    """log p[k] - log p[k-1]: p[k]/p[k-1] = m (1 + a (k - 1)) / (k (1 + a m)); a = 0 is Poisson."""
+    """Step of the logarithm: p[k]/p[k-1] = m (1 + a (k - 1)) / (k (1 + a m)); a = 0 is Poisson."""
     k = xp.maximum(k, 1.0)
     return xp.log(mean) + xp.log1p(dispersion * (k - 1.0)) - xp.log(k) - xp.log1p(dispersion * mean)
 
 
-def _support(kind: str, mean: Array, dispersion: Array) -> int:
+def _entries(kind: str, mean: Array, dispersion: Array) -> int:
     m, a = np.asarray(mean, float), np.asarray(dispersion, float)
     offset = offset_of(m, np.sqrt(m + a * m * m), np)
     return support_needed(kind, offset, lambda k: _log_ratio(k, m, a, np))
 
 
-def _table(mean: Array, dispersion: Array, support: int) -> tuple[Array, Array]:
+def _table(mean: Array, dispersion: Array, entries: int) -> tuple[Array, Array]:
     offset = offset_of(mean, jnp.sqrt(mean + dispersion * mean**2))
-    k = offset + jnp.arange(support, dtype=mean.dtype)[:, None, None]
+    k = offset + jnp.arange(entries, dtype=mean.dtype)[:, None, None]
     table, covered = thresholds_of_ratios(_log_ratio(k, mean, dispersion))
     return jnp.where(covered, offset, jnp.nan), table
 
@@ -47,18 +47,18 @@ class Poisson(Inverted):
     """P(d) = exp(-mean) mean^d / d!"""
 
     mean: Array  # [K, 1|B]
-    support: int = static(default=8)
+    entries: int = static(default=8)
 
     role = "demand"
     kind = "poisson"
-    parameters = {"mean": Parameter("mean demand", "unit/period", high=1e6)}
+    parameters: ClassVar = {"mean": Parameter("mean demand", "unit/period", high=1e6)}
 
     @classmethod
     def examples(cls) -> tuple[Process, ...]:
         return poisson([0.0, 0.3, 12.0]), poisson([5.0, 400.0, 30.0])
 
     def prepare(self) -> tuple[Array, Array]:
-        return _table(self.mean, jnp.zeros_like(self.mean), self.support)
+        return _table(self.mean, jnp.zeros_like(self.mean), self.entries)
 
     def invert(self, carry: tuple[Array, Array], word: Array, t: Array) -> Array:
         offset, table = carry
@@ -77,11 +77,11 @@ class NegativeBinomial(Inverted):
 
     mean: Array  # [K, 1|B]
     dispersion: Array  # [K, 1|B]
-    support: int = static(default=8)
+    entries: int = static(default=8)
 
     role = "demand"
     kind = "negative_binomial"
-    parameters = {
+    parameters: ClassVar = {
         "mean": Parameter("mean demand", "unit/period", high=1e6),
         "variance": Parameter("variance, at least the mean (or give the dispersion)", "unit^2/period^2", high=1e12, default=None),
         "dispersion": Parameter("(variance - mean) / mean^2, 0 is Poisson (or give the variance)", high=1e6, default=None),
@@ -89,10 +89,12 @@ class NegativeBinomial(Inverted):
 
     @classmethod
     def examples(cls) -> tuple[Process, ...]:
-        return negative_binomial([0.5, 4.0, 30.0], variance=[0.5, 9.0, 90.0]), negative_binomial([1.0, 2.0, 3.0], dispersion=2.0)
+        return negative_binomial([0.5, 4.0, 30.0], variance=[0.5, 9.0, 90.0]), negative_binomial(
+            [1.0, 2.0, 3.0], dispersion=2.0
+        )
 
     def prepare(self) -> tuple[Array, Array]:
-        return _table(self.mean, self.dispersion, self.support)
+        return _table(self.mean, self.dispersion, self.entries)
 
     def invert(self, carry: tuple[Array, Array], word: Array, t: Array) -> Array:
         offset, table = carry
@@ -114,7 +116,7 @@ def poisson(mean: Any) -> Poisson:
     numbers = rows_of("poisson", Poisson.parameters, mean=mean)
     if isinstance(numbers["mean"], jax.core.Tracer):
         raise ParameterError(_UNTRACED.format("poisson", "mean"))
-    return Poisson(**numbers, support=_support("poisson", numbers["mean"], np.zeros(1)))
+    return Poisson(**numbers, entries=_entries("poisson", numbers["mean"], jnp.zeros((1, 1))))
 
 
 def negative_binomial(mean: Any, variance: Any = None, dispersion: Any = None) -> NegativeBinomial:
@@ -147,4 +149,4 @@ def negative_binomial(mean: Any, variance: Any = None, dispersion: Any = None) -
         numbers["dispersion"] = jnp.where(m > 0, numbers["dispersion"], 0.0)
     if any(isinstance(x, jax.core.Tracer) for x in numbers.values()):
         raise ParameterError(_UNTRACED.format(kind, "mean and dispersion"))
-    return NegativeBinomial(**numbers, support=_support(kind, numbers["mean"], numbers["dispersion"]))
+    return NegativeBinomial(**numbers, entries=_entries(kind, numbers["mean"], numbers["dispersion"]))

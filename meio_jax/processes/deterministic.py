@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
@@ -21,7 +21,7 @@ class Deterministic(Inverted):
 
     role = "demand"
     kind = "deterministic"
-    parameters = {"value": Parameter("demand of each period", "unit")}
+    parameters: ClassVar = {"value": Parameter("demand of each period", "unit")}
 
     @classmethod
     def examples(cls) -> tuple[Process, ...]:

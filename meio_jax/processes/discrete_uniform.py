@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +25,7 @@ class DiscreteUniform(Inverted):
 
     role = "demand"
     kind = "discrete_uniform"
-    parameters = {
+    parameters: ClassVar = {
         "low": Parameter("least demand", "unit/period", high=1e6, whole=True),
         "high": Parameter("greatest demand", "unit/period", high=1e6, whole=True),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +35,7 @@ class Empirical(Inverted):
 
     role = "demand"
     kind = "empirical"
-    parameters = {
+    parameters: ClassVar = {
         "values": Parameter("possible demands", "unit/period", form="outcomes"),
         "probabilities": Parameter("how often each occurs; they sum to 1", high=1.0, form="outcomes"),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,8 @@ def standard_gamma(key: Array, shape: Array, size: tuple[int, ...]) -> Array:
     normal_key, uniform_key, boost_key = jax.random.split(key, 3)
     x = jax.random.normal(normal_key, (_ATTEMPTS, *size), shape.dtype)
     u = uniform_of_key(uniform_key, (_ATTEMPTS, *size), shape.dtype)
+    # Without the barrier the compiler draws the noise anew wherever it is used.
+    x, u = jax.lax.optimization_barrier((x, u))
     v = (1.0 + c * x) ** 3
     good = (v > 0) & (jnp.log(u) < 0.5 * x**2 + d * (1.0 - v + jnp.log(jnp.maximum(v, 1e-30))))
     chosen = jnp.maximum(v[-1], 0.0)
@@ -50,11 +52,11 @@ class Gamma(Inverted):
     mean: Array  # [K, 1|B]
     cv: Array  # [K, 1|B]
     rounded: bool = static(default=False)
-    support: int = static(default=8)
+    entries: int = static(default=8)
 
     role = "demand"
     kind = "gamma"
-    parameters = {
+    parameters: ClassVar = {
         "mean": Parameter("mean demand (before rounding)", "unit/period", low=0.0, high=1e6, open_low=True),
         "cv": Parameter("standard deviation over mean (before rounding)", low=1e-3, high=10.0),
         "rounded": Parameter("whole units only", form="switch", default=False),
@@ -76,7 +78,7 @@ class Gamma(Inverted):
             return None
         shape, scale = self._shape_scale()
         offset = offset_of(self.mean, self.mean * self.cv)
-        edge = (offset + jnp.arange(self.support, dtype=offset.dtype)[:, None, None] + 0.5) / scale
+        edge = (offset + jnp.arange(self.entries, dtype=offset.dtype)[:, None, None] + 0.5) / scale
         shape = jnp.broadcast_to(shape, edge.shape)
         above = gammaincc(shape, edge)
         table = thresholds(above[:-1], gammainc(shape, edge)[:-1])
@@ -96,7 +98,7 @@ class Gamma(Inverted):
         """Of the rounded demand: sums over its table of P(D > k) and (2 k + 1) P(D > k)."""
         shape, scale = self._shape_scale()
         offset = offset_of(self.mean, self.mean * self.cv)
-        k = offset + jnp.arange(self.support, dtype=offset.dtype)[:, None, None]
+        k = offset + jnp.arange(self.entries, dtype=offset.dtype)[:, None, None]
         edge = (k + 0.5) / scale
         above = gammaincc(jnp.broadcast_to(shape, edge.shape), edge)
         first = offset + above.sum(0)
@@ -109,7 +111,7 @@ class Gamma(Inverted):
         return jnp.sqrt(self._moments()[1]) if self.rounded else self.mean * self.cv
 
 
-def _support(mean: np.ndarray, cv: np.ndarray) -> int:
+def _entries(mean: np.ndarray, cv: np.ndarray) -> int:
     """Entries up to the 2**-33 tail; scipy is asked, once, because a table that is too short would be a silent fault."""
     from scipy.special import gammainccinv
 
@@ -135,7 +137,10 @@ def gamma(mean: Any, cv: Any, *, rounded: bool = False) -> Gamma:
     """
     numbers = rows_of("gamma", Gamma.parameters, mean=mean, cv=cv)
     if not switch_of("gamma", "rounded", rounded):
-        return Gamma(**numbers)
+        return Gamma(numbers["mean"], numbers["cv"])
     if any(isinstance(x, jax.core.Tracer) for x in numbers.values()):
-        raise ParameterError("gamma: the length of the table follows from the numbers; construct outside of jit, replace inside")
-    return Gamma(**numbers, rounded=True, support=_support(np.asarray(numbers["mean"]), np.asarray(numbers["cv"])))
+        raise ParameterError(
+            "gamma: the length of the table follows from the numbers; construct outside of jit, replace inside"
+        )
+    entries = _entries(np.asarray(numbers["mean"]), np.asarray(numbers["cv"]))
+    return Gamma(numbers["mean"], numbers["cv"], True, entries)

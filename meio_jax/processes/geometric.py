@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
@@ -22,7 +22,7 @@ class Geometric(Inverted):
 
     role = "demand"
     kind = "geometric"
-    parameters = {"mean": Parameter("mean demand, (1 - p) / p", "unit/period", high=1e6)}
+    parameters: ClassVar = {"mean": Parameter("mean demand, (1 - p) / p", "unit/period", high=1e6)}
 
     @classmethod
     def examples(cls) -> tuple[Process, ...]:

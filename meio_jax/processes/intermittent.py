@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from meio_jax.processes.base import Parameter, Process, as_process, both, random_words, rows_of, spread
-from meio_jax.processes.geometric import geometric
 from meio_jax.processes.gamma import gamma
+from meio_jax.processes.geometric import geometric
 from meio_jax.processes.inverse import thresholds
 from meio_jax.struct import pytree
 
@@ -27,7 +27,7 @@ class Intermittent(Process):
 
     role = "demand"
     kind = "intermittent"
-    parameters = {
+    parameters: ClassVar = {
         "size": Parameter("demand process of the size, where there is demand", "unit", form="process"),
         "probability": Parameter("probability that a period has demand", high=1.0),
         "shift": Parameter("added to the size: 1 makes a size that counts from 0 start at 1", "unit", default=0.0),
@@ -97,12 +97,4 @@ def intermittent(size: Process, probability: Any, shift: Any = 0.0) -> Intermitt
     """
     size = as_process("intermittent", "size", size, "demand")
     numbers = rows_of("intermittent", Intermittent.parameters, size.rows, probability=probability, shift=shift)
-    if numbers["probability"].shape[-2] != size.rows:
-        raise _rows_error(size.rows)
     return Intermittent(size, **numbers)
-
-
-def _rows_error(rows: int) -> Exception:
-    from meio_jax.errors import ParameterError
-
-    return ParameterError(f"intermittent: probability has more rows than size, which has {rows}; give size one value per row")

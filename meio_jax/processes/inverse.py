@@ -45,7 +45,9 @@ def thresholds(above: Array, under: Array) -> Array:
     low = jnp.minimum(above, 0.5) * 2.0**32
     high = jnp.minimum(under, 0.5) * 2.0**32
     rest = jnp.maximum(jnp.floor(high + 0.5).astype(jnp.uint32), jnp.uint32(1))
-    return jnp.where(above <= 0.5, jnp.floor(low + 0.5).astype(jnp.uint32), jnp.uint32(0xFFFFFFFF) - rest + jnp.uint32(1))
+    return jnp.where(
+        above <= 0.5, jnp.floor(low + 0.5).astype(jnp.uint32), jnp.uint32(0xFFFFFFFF) - rest + jnp.uint32(1)
+    )
 
 
 def thresholds_of_probabilities(p: Array) -> Array:
@@ -99,7 +101,9 @@ def support_needed(kind: str, offset: np.ndarray, log_ratio: Callable[[np.ndarra
             needed = 1 + int(np.max(np.nonzero((above >= 2.0**-33).any((1, 2)))[0]))
             return max(8, -8 * (-needed // 8))
         size *= 2
-    raise ParameterError(f"{kind}: the counts spread over more than {_LONGEST} values; use 'gamma' or 'normal', rounded")
+    raise ParameterError(
+        f"{kind}: the counts spread over more than {_LONGEST} values; use 'gamma' or 'normal', rounded"
+    )
 
 
 def _take(table: Array, index: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ class Normal(Inverted):
 
     role = "demand"
     kind = "normal"
-    parameters = {
+    parameters: ClassVar = {
         "mean": Parameter("mean before the cut at 0", "unit/period"),
         "sd": Parameter("standard deviation before the cut at 0", "unit/period"),
         "rounded": Parameter("whole units only", form="switch", default=False),

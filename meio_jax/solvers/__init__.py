@@ -3,6 +3,7 @@
 from meio_jax.solvers.clark_scarf import SerialSystem, clark_scarf, serial_system
 from meio_jax.solvers.laws import Law, Normal, Pmf, Poisson, as_law, clipped_normal, discretised
 from meio_jax.solvers.newsvendor import base_stock, base_stock_cost, newsvendor
+from meio_jax.solvers.search import SearchResult, search
 from meio_jax.solvers.solution import Solution
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Normal",
     "Pmf",
     "Poisson",
+    "SearchResult",
     "SerialSystem",
     "Solution",
     "as_law",
@@ -19,5 +21,6 @@ __all__ = [
     "clipped_normal",
     "discretised",
     "newsvendor",
+    "search",
     "serial_system",
 ]

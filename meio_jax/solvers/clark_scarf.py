@@ -258,7 +258,8 @@ def _recursion(
         rows += rates[j] * (at - laws[j].mean)
         low_slope, high_slope = low_slope + rates[j], high_slope + rates[j]
         if levels is None:
-            level, value = _minimum(rows[0], at[0], high_slope, smooth, 1e-12 * penalty)
+            curved = smooth and any(law.sd > 0 for law in laws[j:])  # else a kink, which lies on the lattice
+            level, value = _minimum(rows[0], at[0], high_slope, curved, 1e-12 * penalty)
         else:
             level = float(levels[j])
             rows, origin, value = _reaching(rows, origin, level, shifts[j], low_slope, high_slope, step)
@@ -301,7 +302,7 @@ def _reaching(
             raise NumberError(f"levels: {level:g} has no finite cost")
         return rows, origin, math.inf
     k = round((level - shift - origin) / step)
-    left, right = max(0, -k), max(0, k - rows.shape[1] + 1)
+    left, right = max(0, -k), max(0, k - rows.shape[1] + 2)  # one more: every row must end beyond the level
     if left + right > 5_000_000:
         raise NumberError(f"levels: {level:g} is far from all that demand can do")
     rows = _extended(rows, left, right, low_slope, high_slope, step)
