@@ -1,9 +1,9 @@
 """What the outputs of a network mean: order-up-to levels, quantities, adjustments of a rule, tiers.
 
 A head is a frozen dataclass of static configuration; every number that it needs (mean demand, reference levels, their
-spread) is a leaf of `Scale`, so a sweep over demand or costs stays one program. Raw outputs are lanes first ``[B, K]``, as
-networks make them; orders are lanes last ``[I, B]``. An output of zero means the reference rule: an untrained network
-already orders sensibly, and can only be improved (residual heads; Silver et al. 2018, arXiv 1812.06298).
+spread) is a leaf of `Scale`, so a sweep over demand or costs stays one program. Raw outputs are lanes first ``[B, K]``,
+as networks make them; orders are lanes last ``[I, B]``. An output of zero means the reference rule: an untrained
+network already orders sensibly, and can only be improved (residual heads; Silver et al. 2018, arXiv 1812.06298).
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from meio_jax.struct import pytree
 
 __all__ = ["Head", "OrderUpTo", "Percentage", "Quantity", "Scale", "Tiers"]
 
+
 @pytree
 class Scale:
-    """The size of things in a network, by which features and orders are made dimensionless; see `meio_jax.policies.scale`.
+    """The size of things in a network, by which features and orders are made dimensionless; see
+    `meio_jax.policies.scale`.
 
     demand ``[C, 1|B]``: mean demand. node ``[N, 1|B]``: mean throughput. arc ``[I, 1|B]``: mean order. echelon, local
-    ``[M, 1|B]``: reference levels of echelon and of installation positions, in units of the node's product. echelon_spread,
+    ``[M, 1|B]``: reference levels of echelon and of installation positions, in units of the node's product.
+    echelon_spread,
     local_spread ``[M, 1|B]``: standard deviation of demand over the periods that such a level has to cover.
     """
 
@@ -47,8 +50,8 @@ class Scale:
 class Head(Protocol):
     """A map from raw outputs to orders: pure, hashable.
 
-    ``choices``: 0 for a continuous head (raw ``[B, K]`` floats), else the number of options of each of its K decisions (raw
-    ``[B, K]`` whole numbers).
+    ``choices``: 0 for a continuous head (raw ``[B, K]`` floats), else the number of options of each of its K decisions
+    (raw ``[B, K]`` whole numbers).
     """
 
     @property
@@ -113,8 +116,8 @@ def _check_position(position: str) -> None:
 class OrderUpTo(_Continuous):
     """Outputs are base-stock levels, one for each input: ``level = reference + raw x spread``, order what is missing.
 
-    As the level may depend on all that is seen, every policy can be written this way; a constant output is base-stock. Inputs
-    with several sources have one more output for each of them, the logits of their shares.
+    As the level may depend on all that is seen, every policy can be written this way; a constant output is base-stock.
+    Inputs with several sources have one more output for each of them, the logits of their shares.
     """
 
     position: str = "echelon"
@@ -134,7 +137,9 @@ class OrderUpTo(_Continuous):
 
 @dataclasses.dataclass(frozen=True)
 class Quantity(_Continuous):
-    """Outputs are quantities, one for each inner arc: ``softplus(raw + log(e - 1)) x mean``; zero orders the mean demand."""
+    """Outputs are quantities, one for each inner arc: ``softplus(raw + log(e - 1)) x mean``; zero orders the mean
+    demand.
+    """
 
     def outputs(self, w: Wiring) -> int:
         return w.n_inner

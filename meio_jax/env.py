@@ -1,8 +1,9 @@
 """A supply network as an environment for learners: functional, in lanes, continuing.
 
-The planner sees before it orders, so a state of the environment holds the coming period's shock and what is seen of it. There
-is no reset inside `step`: inventory is a continuing problem, and learners bootstrap where a segment ends. Where a problem
-has an end, give a ``horizon`` to what calls `step`, and call `reset` there.
+The planner sees before it orders, so a state of the environment holds the coming period's shock and what is seen of it.
+There
+is no reset inside `step`: inventory is a continuing problem, and learners bootstrap where a segment ends. Where a
+problem has an end, give a ``horizon`` to what calls `step`, and call `reset` there.
 """
 
 from __future__ import annotations

@@ -223,13 +223,14 @@ def evaluate(
     whole: dict[str, dict[str, np.ndarray]] = {}  # over the horizon, [B]
     parts: dict[str, dict[str, np.ndarray]] = {}  # what intervals are taken over, [n]
     for name, (policy, theta) in policies.items():
+        common = jax.random.clone(key)  # meant: all policies meet the same
         if lanes > 1:
             sums = rollout(
                 network,
                 policy,
                 theta,
                 source,
-                key,
+                common,
                 periods=periods,
                 lanes=lanes,
                 warmup=warmup,
@@ -239,7 +240,7 @@ def evaluate(
             _check_finite(name, sums)
             whole[name] = parts[name] = _indicators(sums)
             continue
-        series = _series(network, policy, theta, source, key, periods=periods, lanes=1, oldest=oldest)
+        series = _series(network, policy, theta, source, common, periods=periods, lanes=1, oldest=oldest)
         series = jax.tree.map(lambda x: np.asarray(x, np.float64)[warmup:, 0], series)
         _check_finite(name, series)
         whole[name] = _indicators(jax.tree.map(lambda x: x.sum(keepdims=True), series))

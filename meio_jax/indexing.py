@@ -6,6 +6,7 @@ nothing at all; a scatter is never needed. Every function here picks the cheapes
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-__all__ = ["assemble", "reduce_groups", "rows", "sum_groups"]
+__all__ = ["assemble", "reduce_groups", "rows", "sum_first", "sum_groups"]
 
 #: Beyond this many pieces a sum over groups is written as a segment sum: programs stay small.
 PIECES = 24
@@ -25,6 +26,11 @@ def rows(x: Array, index: Sequence[int]) -> Array:
     if n and list(index) == list(range(index[0], index[0] + n)):
         return x if n == x.shape[0] else jax.lax.slice_in_dim(x, index[0], index[0] + n)
     return x.at[np.asarray(index, dtype=np.int32)].get(mode="promise_in_bounds")
+
+
+def sum_first(x: Array) -> Array:
+    """``x.sum(0)``. Over a few it is written as additions, which fuse with what is around them; a reduction may not."""
+    return functools.reduce(jnp.add, x) if 0 < x.shape[0] <= PIECES else x.sum(0)
 
 
 def assemble(parts: Sequence[tuple[Sequence[int], Array]], count: int) -> Array:

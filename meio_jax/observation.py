@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from meio_jax.indexing import assemble, rows, sum_groups
+from meio_jax.indexing import assemble, rows, sum_first, sum_groups
 from meio_jax.network import Network, Wiring
 from meio_jax.scenario import Shock
 from meio_jax.simulator import State
@@ -111,8 +111,8 @@ def init_reports(network: Network, state: State, oldest: int) -> Reports:
 def file_report(network: Network, reports: Reports, seen: Observation, age: Array) -> tuple[Reports, Observation]:
     """File this period's true picture and return what has been reported of it.
 
-    A node reports its stock, its components, its demand, what it owes, and what is on the way to it. The planner knows its
-    own orders: those placed since the report was written are ``unreported``.
+    A node reports its stock, its components, its demand, what it owes its customers, and what is owed to it and on its way.
+    The planner knows its own orders: those placed since the report was written are ``unreported``.
 
     Args:
       age: ``[N, B]`` periods since each node's newest report was written; clipped to the memory's depth.
@@ -131,12 +131,10 @@ def file_report(network: Network, reports: Reports, seen: Observation, age: Arra
         pipeline=push(reports.pipeline, seen.pipeline),
         demand=push(reports.demand, seen.demand),
     )
-    by_source = rows(age, [max(s, 0) for s in w.src])  # what the outside owes is reported by the receiving node
-    outside = np.asarray([s < 0 for s in w.src])[:, None]
     by_target = rows(age, list(w.dst[: w.n_inner]))
-    of_arc = jnp.concatenate(
-        [jnp.where(outside[: w.n_inner], by_target, by_source[: w.n_inner]), by_source[w.n_inner :]]
-    )
+    by_source = rows(age, list(w.src[w.n_inner :]))
+    # What is owed on an inner arc is told by who ordered: with a pipeline of the same age, no order counts twice.
+    of_arc = jnp.concatenate([by_target, by_source])
     of_input = rows(age, list(w.node_of_input)) if seen.components.shape[0] else age[:0]
 
     def pick(past: Array, ages: Array) -> Array:
@@ -153,7 +151,7 @@ def file_report(network: Network, reports: Reports, seen: Observation, age: Arra
         components=pick(filed.components, of_input),
         owed=pick(filed.owed, of_arc),
         pipeline=pick(filed.pipeline, by_target),
-        demand=pick(filed.demand, by_source[w.n_inner :]),
+        demand=pick(filed.demand, by_source),
         unreported=placed,
         report_age=age,
     )
@@ -167,7 +165,7 @@ def note_orders(reports: Reports, ordered: Array) -> Reports:
 def on_order(network: Network, seen: Observation) -> Array:
     """``[M, B]`` units of each input that are ordered and not yet received, wherever they are."""
     w = network.wiring
-    coming = seen.pipeline.sum(0) + seen.owed[: w.n_inner]
+    coming = sum_first(seen.pipeline) + seen.owed[: w.n_inner]
     if seen.unreported is not None:
         coming = coming + seen.unreported
     return sum_groups(coming, w.arcs_of_input)
@@ -183,7 +181,7 @@ def installation_position(network: Network, seen: Observation) -> Array:
         inputs = inputs + seen.components
     if network.units is not None:
         inputs = inputs / rows(network.units, [arcs[0] for arcs in w.arcs_of_input])
-    own = seen.on_hand.sum(0) - sum_groups(seen.owed, w.out_arcs)
+    own = sum_first(seen.on_hand) - sum_groups(seen.owed, w.out_arcs)
     return inputs + rows(own, list(w.node_of_input))
 
 
@@ -201,7 +199,7 @@ def accumulate_downstream(network: Network, local: Array) -> Array:
     w = network.wiring
     sources = [len(w.arcs_of_input[m]) for m in range(w.n_inputs)]
     parts: list[tuple[list[int], Array]] = []
-    for nodes in _from_customers(w):
+    for nodes in from_customers(w):
         index = [m for n in nodes for m in w.inputs_of_node[n]]
         fed = [[e for e in w.out_arcs[n] if e < w.n_inner] for n in nodes]
         value = rows(local, index)
@@ -221,7 +219,7 @@ def accumulate_downstream(network: Network, local: Array) -> Array:
     return assemble(parts, w.n_inputs)
 
 
-def _from_customers(w: Wiring) -> list[list[int]]:
+def from_customers(w: Wiring) -> list[list[int]]:
     """Nodes grouped by their longest way to a customer, nearest first: the order in which orders travel upstream."""
     depth = [0] * w.n_nodes
     for n in range(w.n_nodes - 1, -1, -1):

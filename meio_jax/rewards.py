@@ -1,7 +1,7 @@
 """What a learner is paid for: the negative cost, or a weighted sum of cost terms and service measures.
 
-Weights are traced: a Pareto sweep over them is one program. Every term is something to keep small, except ``revenue`` and
-``filled``, which count in favour. All are read from `Flows` and nothing else.
+Weights are traced: a Pareto sweep over them is one program. Every term is something to keep small, except ``revenue``
+and ``filled``, which count in favour. All are read from `Flows` and nothing else.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def reward(weights: Weights | None, network: Network, flows: Flows) -> Array:
     """The period's reward ``[B]``.
 
     Args:
-      weights: None for the negative total cost; else for each named term its weight, a number or ``[1|B]``. Names are those of
-        `meio_jax.kpis.COSTS` (money) and of `TERMS` (units), and ``"cost"`` for the total.
+      weights: None for the negative total cost; else for each named term its weight, a number or ``[1|B]``. Names are
+        those of `meio_jax.kpis.COSTS` (money) and of `TERMS` (units), and ``"cost"`` for the total.
 
     Raises:
       UnknownNameError: a name is no term.

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from meio_jax.indexing import assemble, by_rank, reduce_groups, rows, sum_groups
+from meio_jax.indexing import assemble, by_rank, reduce_groups, rows, sum_first, sum_groups
 from meio_jax.network import Network, Wiring
 from meio_jax.scenario import Shock
 from meio_jax.struct import pytree
@@ -152,12 +152,12 @@ def transition(
         lost=lost,
         backlog=backlog,
         received=received,
-        in_transit=pipeline.sum(0),
+        in_transit=sum_first(pipeline),
         started=started,
         built=built,
         expired=expired,
         overflow=overflow,
-        on_hand=stock.sum(0),
+        on_hand=sum_first(stock),
         components=inputs,
     )
     after = State(
@@ -267,7 +267,7 @@ def _receive_first(
         need = site.net_demand(owed, stock, w.out_arcs)
         inputs, started, built = site.build(site.inputs(state.components, received), need)
         stock = stock + site.fresh(built)
-        shipped = _serve(w, [w.out_arcs[n] for n in nodes], stock.sum(0), want)
+        shipped = _serve(w, [w.out_arcs[n] for n in nodes], sum_first(stock), want)
         stock = _issue(network, stock, shipped, [w.out_arcs[n] for n in nodes])
         shipments.add(outgoing, shipped)
         for key, index, part in (
@@ -308,14 +308,14 @@ def _ship_first(
         stock = stock + site.fresh(built)
     sending = [e for out in to_nodes for e in out]
     if sending:
-        shipped = _serve(w, to_nodes, stock.sum(0), want)
+        shipped = _serve(w, to_nodes, sum_first(stock), want)
         shipments.add(sending, shipped)
         stock = _issue(network, stock, shipped, to_nodes)
     received = _receive(state, site, shipments)
     need = site.net_demand(owed, stock, to_customers)
     inputs, started_too, built_too = site.build(site.inputs(inputs, received), need, built)
     stock = stock + site.fresh(built_too)
-    shipped = _serve(w, to_customers, stock.sum(0), want)
+    shipped = _serve(w, to_customers, sum_first(stock), want)
     shipments.add([e for out in to_customers for e in out], shipped)
     stock = _issue(network, stock, shipped, to_customers)
     inputs = inputs if network.holds_components else state.components
@@ -353,7 +353,7 @@ class _Site:
         to_order = np.asarray([self.wiring.make_to_order[n] for n in self.nodes])[:, None]
         if not to_order.any():
             return None
-        need = sum_groups(owed, [out_arcs[n] for n in self.nodes]) - stock.sum(0)
+        need = sum_groups(owed, [out_arcs[n] for n in self.nodes]) - sum_first(stock)
         return jnp.where(to_order, jnp.maximum(need, 0.0), jnp.inf)
 
     def build(self, inputs: Array, need: Array | None, used: Array | None = None) -> tuple[Array, Array, Array]:
@@ -471,7 +471,7 @@ def _store(network: Network, stock: Array) -> tuple[Array, Array]:
     """Scrap what does not fit, oldest first."""
     if network.storage is None:
         return stock, jnp.zeros_like(stock[0])
-    over = jnp.maximum(stock.sum(0) - network.storage, 0.0)
+    over = jnp.maximum(sum_first(stock) - network.storage, 0.0)
     return _take(stock, over, "fifo"), over
 
 

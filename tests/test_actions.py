@@ -65,7 +65,9 @@ def test_every_head_orders_on_every_network(head, network):
     scale = scale_of(network)
     _, seen, _ = played(network)
     raw = np.random.default_rng(0).normal(size=(7, head.outputs(network.wiring)))
-    raw = jnp.asarray(np.clip(np.round(raw + 3), 0, head.choices - 1) if head.choices else raw, int if head.choices else float)
+    raw = jnp.asarray(
+        np.clip(np.round(raw + 3), 0, head.choices - 1) if head.choices else raw, int if head.choices else float
+    )
     orders = head.orders(network, scale, seen, raw)
     assert orders.shape == (network.wiring.n_inner, 7)
     assert bool((orders >= 0).all()) and bool(jnp.isfinite(orders).all())
@@ -158,7 +160,15 @@ def test_tiers_that_do_not_fit_are_masked():
     assert head.mask(serial(1), scale, seen) is None
 
 
-@pytest.mark.parametrize("make", [lambda: OrderUpTo("nowhere"), lambda: Tiers((1.0,)), lambda: Tiers((0.0, float("nan"))), lambda: Tiers((2.0, 1.0))])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: OrderUpTo("nowhere"),
+        lambda: Tiers((1.0,)),
+        lambda: Tiers((0.0, float("nan"))),
+        lambda: Tiers((2.0, 1.0)),
+    ],
+)
 def test_a_head_that_makes_no_sense_is_refused(make):
     with pytest.raises(InputError):
         make()

@@ -14,7 +14,7 @@ from meio_jax.errors import InputError
 from meio_jax.kpis import total_cost
 from meio_jax.observation import echelon_position
 from meio_jax.policies.base import Decision
-from meio_jax.processes import Processes, normal, reports
+from meio_jax.processes import Processes, discrete, normal, reports
 from meio_jax.rollout import rollout
 from meio_jax.scenario import Scenario
 from meio_jax.topologies import serial, tree
@@ -42,12 +42,14 @@ def numbers(**others: Any) -> dict[str, Any]:
     return {"holding_cost": 1.0, "backlog_cost": 9.0, "lead_time": 2, "initial_on_hand": 6.0, **others}
 
 
-
 SYSTEMS = {
     "order_first": (serial(2, **numbers()), 1),
     "demand_first": (serial(2, timing="demand_first", **numbers()), 1),
     "ship_first": (serial(2, timing="ship_first", **numbers()), 1),
-    "goodwill": (serial(2, timing="demand_first", erosion=0.5, restoration=0.2, keep=0.5, lost_cost=3.0, **numbers()), 1),
+    "goodwill": (
+        serial(2, timing="demand_first", erosion=0.5, restoration=0.2, keep=0.5, lost_cost=3.0, **numbers()),
+        1,
+    ),
     "tree": (tree((3,), **numbers()), 3),
 }
 
@@ -91,7 +93,7 @@ def test_steps_are_the_periods_of_a_rollout(name, rngs):
 
 def test_late_reports_are_those_of_a_rollout(rngs):
     network, _ = SYSTEMS["order_first"]
-    late = reports([[0.2, 0.5, 0.3]] * 2)
+    late = reports(discrete([[0, 1, 2]] * 2, [[0.2, 0.5, 0.3]] * 2))
     env = Env(network, Processes(demand=normal(5.0, 2.0), reporting=late))
     out, _ = play(env, rngs.key, oldest=3)
     shocks = jax.tree.map(lambda *x: jnp.stack(x), *[o[0] for o in out])

@@ -169,7 +169,12 @@ class Compared:
 
 @pytest.mark.parametrize(
     ("kind", "timing"),
-    [("serial", "demand_first"), ("assembly", "order_first"), ("distribution", "ship_first"), ("assembly", "demand_first")],
+    [
+        ("serial", "demand_first"),
+        ("assembly", "order_first"),
+        ("distribution", "ship_first"),
+        ("assembly", "demand_first"),
+    ],
 )
 def test_installation_with_cascade_is_echelon(kind, timing):
     """Axsater and Rosling (1993): for base-stock rules the two are one, on any network with single sources."""
@@ -221,18 +226,18 @@ def test_sources_share_an_order():
     network = dual()
     w = network.wiring
     theta = BaseStock().start(network, 4.0)
-    slow, fast = (w.arcs.index(name) for name in ("fast", "slow"))  # arcs are sorted by source, outside first
-    shop = w.input_of_arc[slow]
+    first, second = (w.arcs.index(name) for name in ("fast", "slow"))  # arcs are sorted by source, outside first
+    shop = w.input_of_arc[first]
     theta["level"] = theta["level"].at[shop].set(10.0)
-    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[slow, fast], 0], [10, 0])
-    theta["share"] = theta["share"].at[slow].set(1.0).at[fast].set(3.0)
-    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[slow, fast], 0], [2.5, 7.5])
-    theta["share"] = theta["share"].at[slow].set(-1.0)
-    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[slow, fast], 0], [0, 10])
+    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[first, second], 0], [10, 0])
+    theta["share"] = theta["share"].at[first].set(1.0).at[second].set(3.0)
+    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[first, second], 0], [2.5, 7.5])
+    theta["share"] = theta["share"].at[first].set(-1.0)
+    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[first, second], 0], [0, 10])
     theta["share"] = 0.0 * theta["share"]
-    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[slow, fast], 0], [10, 0])
+    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[first, second], 0], [10, 0])
     del theta["share"]
-    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[slow, fast], 0], [10, 0])
+    np.testing.assert_array_equal(first_orders(network, BaseStock(), theta)[[first, second], 0], [10, 0])
 
 
 def test_whole_orders_are_shared_whole():

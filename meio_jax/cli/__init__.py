@@ -1,11 +1,11 @@
 """The command line: ``meio`` and ``python -m meio_jax``.
 
-Exit codes: 0 done; 1 the input is at fault, said in one line; 2 wrong usage; 3 a fault of this program. A training that was
-told to stop (Ctrl-C, SIGTERM) saves first and exits with 130 or 143. With ``--json`` exactly one JSON object is
+Exit codes: 0 done; 1 the input is at fault, said in one line; 2 wrong usage; 3 a fault of this program. A training that
+was told to stop (Ctrl-C, SIGTERM) saves first and exits with 130 or 143. With ``--json`` exactly one JSON object is
 written to standard output, and everything else to standard error.
 
-Each command is a file in this folder: a dataclass of its options with ``run() -> Result``. What is heavy is imported there,
-when the command runs.
+Each command is a file in this folder: a dataclass of its options with ``run() -> Result``. What is heavy is imported
+there, when the command runs.
 """
 
 from __future__ import annotations

@@ -84,11 +84,18 @@ def _text(data: dict[str, Any]) -> str:
         f"({data['supplier_arcs']} from suppliers, {data['customer_arcs']} to customers)",
         "lead times": f"up to {data['longest_lead_time']} {data['period']}s",
         "rules": ", ".join(
-            [data["timing"], data["allocation"], *([data["issuing"]] if data["issuing"] else []), *(["integer"] * data["integer"])]
+            [
+                data["timing"],
+                data["allocation"],
+                *([data["issuing"]] if data["issuing"] else []),
+                *(["integer"] * data["integer"]),
+            ]
         ),
         "features": ", ".join(data["features"]) or "none beyond holding and backlog",
         **{f"random {role}": ", ".join(kinds) for role, kinds in data["random"].items()},
-        "mean demand": "not known in closed form" if data["mean_demand"] is None else f"{data['mean_demand']:g} units a {data['period']}",
+        "mean demand": "not known in closed form"
+        if data["mean_demand"] is None
+        else f"{data['mean_demand']:g} units a {data['period']}",
     }
     width = max(map(len, rows))
     title = data["name"] or data["file"]

@@ -30,7 +30,7 @@ class Simulate:
     """Play a policy on a system: mean cost per period with its 95 % interval, and key figures.
 
     Policies: base_stock, echelon_base_stock, capped_base_stock, s_S, echelon_s_S, r_nQ, echelon_r_nQ, constant_order,
-    forecast. Without --levels or --theta they start from the mean and the deviation of demand; --tune finds better numbers.
+    forecast. Without --levels or --theta they start from the mean and deviation of demand; --tune finds better numbers.
     """
 
     file: tyro.conf.Positional[Path]
@@ -106,7 +106,11 @@ class Simulate:
 
 
 def _short(values: Any) -> str:
-    return " ".join(f"{v:g}" for v in values) if isinstance(values, list) and not any(isinstance(v, list) for v in values) else str(values)
+    return (
+        " ".join(f"{v:g}" for v in values)
+        if isinstance(values, list) and not any(isinstance(v, list) for v in values)
+        else str(values)
+    )
 
 
 def check_horizon(periods: int, lanes: int, warmup: int, seed: int) -> None:
@@ -125,7 +129,9 @@ def read_theta(policy: str, levels: tuple[float, ...], theta: tuple[str, ...]) -
     if levels:
         first = {"s_S": "reorder", "r_nQ": "reorder", "constant_order": "quantity"}
         if policy == "forecast":
-            raise UsageError("--levels: the policy forecast has none; use --theta z=.. (standard deviations of safety stock)")
+            raise UsageError(
+                "--levels: the policy forecast has none; use --theta z=.. (standard deviations of safety stock)"
+            )
         given[first.get(policy.removeprefix("echelon_"), "level")] = list(levels)
     for word in theta:
         name, equals, values = word.partition("=")
@@ -135,9 +141,9 @@ def read_theta(policy: str, levels: tuple[float, ...], theta: tuple[str, ...]) -
             equals = ""
         if not equals:
             raise UsageError(f"--theta {word}: write NAME=VALUE or NAME=VALUE,VALUE,..")
-    for name, values in given.items():
-        if not all(math.isfinite(v) for v in values):
-            raise UsageError(f"{name}: the numbers must be finite, got {values}")
+    for name, numbers in given.items():
+        if not all(math.isfinite(v) for v in numbers):
+            raise UsageError(f"{name}: the numbers must be finite, got {numbers}")
     return given
 
 

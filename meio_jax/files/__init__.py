@@ -1,7 +1,7 @@
 """Network files: YAML and JSON of one documented schema, read with named errors and written so that they round-trip.
 
-What is read becomes a `System`. Every fault of a file is one `InputError` whose message says the file, the line (where one
-is known), the path of the value, what is wrong and what to do.
+What is read becomes a `System`. Every fault of a file is one `InputError` whose message says the file, the line (where
+one is known), the path of the value, what is wrong and what to do.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from meio_jax.files.syntax import Path_
 from meio_jax.files.validate import Source
 from meio_jax.network import Network
 from meio_jax.processes import Processes, check_processes, construct, correlated, mixed
-from meio_jax.processes.base import Process
+from meio_jax.processes.base import Parameter, Process
 from meio_jax.processes.correlated import Correlated
 from meio_jax.processes.mixed import Mixed
 from meio_jax.system import System
@@ -133,7 +133,7 @@ def _lead_times(arc: Spec, process: Process | None, path: Path_, source: Source)
     if process is None:
         if nominal is not None:
             raise InputError(
-                f"{source.at((*path, 'nominal_lead_time'))} goes with a random lead time; put the number into 'lead_time'"
+                f"{source.at((*path, 'nominal_lead_time'))} goes with a random lead time; write it into 'lead_time'"
             )
         return {"lead_time": arc.get("lead_time", 0), "min_lead_time": low, "max_lead_time": high}
     least, most = _bounds(process)
@@ -228,14 +228,20 @@ def _nested(role: str, value: Any) -> tuple[str, Spec]:
     return part, value if isinstance(value, dict) else _neutral(part, value)
 
 
+def _value(spec: Spec, name: str, p: Parameter) -> Any:
+    """What is given for a parameter, or its default: so that rows that say it and rows that do not are alike."""
+    value = spec.get(name)
+    return p.default if value is None and not p.required else value
+
+
 def _signature(role: str, spec: Spec) -> Any:
     """Hashable; equal for descriptions that can be rows of one process."""
-    table = kinds(role)[spec["kind"]].parameters
     parts: list[Any] = [spec["kind"]]
-    for name, value in sorted(spec.items()):
-        if name == "kind" or value is None:
+    for name, p in kinds(role)[spec["kind"]].parameters.items():
+        value = _value(spec, name, p)
+        if value is None:
             continue
-        match table[name].form:
+        match p.form:
             case "process":
                 shape: Any = _signature(*_nested(role, value))
             case "processes":
@@ -258,7 +264,7 @@ def _make(role: str, specs: Sequence[Spec], once: bool = False) -> Process:
     kind = specs[0]["kind"]
     arguments: dict[str, Any] = {}
     for name, p in kinds(role)[kind].parameters.items():
-        values = [s.get(name) for s in specs]
+        values = [_value(s, name, p) for s in specs]
         if values[0] is None:
             continue
         match p.form:
@@ -311,7 +317,7 @@ def tree_of(system: System) -> dict[str, Any]:
         raise UnsupportedFileError(f"this system cannot be written to a file: {e}") from e
     if not _same(again, system, 1e-6):
         raise UnsupportedFileError(
-            "this system cannot be written to a file: read again it would be another one (other parts, or other rows together)"
+            "this system cannot be written to a file: read again it would be another one, of other parts"
         )
     return tree
 

@@ -87,8 +87,10 @@ def validate(tree: Any, source: Source) -> dict[str, Any]:
         raise WrongTypeError(
             f"{source.at(())}: is {show(tree)}; a network file is a mapping with the keys version, nodes, arcs"
         )
-    version = tree.get("version")
-    if "version" in tree and type(version) is int and version != VERSION:
+    version = tree.get("version", VERSION)
+    if type(version) is not int:  # True is 1 for pydantic
+        raise WrongTypeError(f"{source.at(('version',))} is {show(version)}; write version: {VERSION}")
+    if version != VERSION:
         raise UnsupportedFileError(f"{source.at(('version',))} is {version}; this program reads version {VERSION}")
     try:
         document_model().model_validate(tree)
@@ -184,14 +186,14 @@ def _say(tree: Any, path: Path_, value: Any, fault: str, ctx: dict[str, Any], ms
             if name != "version"
             else f"is missing; add 'version: {VERSION}'",
         )
+    if fault == "union_tag_invalid" and "(" in str(ctx.get("discriminator")):  # a form of value, not a kind of process
+        return WrongTypeError, f"is {show(value)}; write a number, or a list of numbers"
     if fault == "union_tag_invalid":
         return (
             UnknownNameError,
             f"is of the unknown kind {show(value.get('kind'))}{nearest(str(value.get('kind')), _kinds(path))}",
         )
     if fault == "literal_error":
-        if name == "version":
-            return WrongTypeError, f"is {show(value)}; write version: {VERSION}"
         return UnknownNameError, f"is {show(value)}; write {ctx.get('expected', 'another value')}"
     if fault == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
         what = "NaN" if math.isnan(value) else "infinite"
@@ -219,8 +221,10 @@ def _say(tree: Any, path: Path_, value: Any, fault: str, ctx: dict[str, Any], ms
     if fault == "value_error":
         return WrongTypeError, f"is {show(value)}, and {ctx.get('error', msg)}"
     wanted = {
-        "float_type": "a number", "int_type": "a whole number", "int_from_float": "a whole number", "string_type": "text",
-        "bool_type": "true or false", "list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping",
+        "float_type": "a number", "int_type": "a whole number", "int_from_float": "a whole number",
+        "string_type": "text",
+        "bool_type": "true or false", "list_type": "a list", "dict_type": "a mapping",
+        "model_type": "a mapping",
         "model_attributes_type": "a mapping",
     }.get(fault)  # fmt: skip
     if wanted is None:

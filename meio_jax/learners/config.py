@@ -30,18 +30,18 @@ class PPOConfig:
       epochs, minibatches: passes over a segment, and the parts of each (groups of whole lanes; must divide ``lanes``).
       head, widths, activation, shared, cycle: the policy, see `meio_jax.policies.neural.NeuralPolicy`.
       schedule: how the learning rate falls: "constant", "linear" or "cosine".
-      normalise_features, centre_rewards, scale_rewards, normalise_advantages: running mean and variance of features; running
-        mean of rewards taken off (Naik et al. 2024, arXiv 2405.09999: a continuing problem's values then say what
-        differs between states, not what is common to all); division by the deviation of returns; advantages to mean 0 and
-        deviation 1 over the whole segment.
+      normalise_features, centre_rewards, scale_rewards, normalise_advantages: running mean and variance of features;
+        running mean of rewards taken off (Naik et al. 2024, arXiv 2405.09999: a continuing problem's values then say
+        what differs between states, not what is common to all); division by the deviation of returns; advantages to
+        mean 0 and deviation 1 over the whole segment.
       memory: updates after which the past fades from those running moments.
       clip_values: clip the value's move as well.
-      horizon: begin anew after this many periods, at the end of a segment; None: never. ends: the problem ends there, so nothing
-        is bootstrapped.
+      horizon: begin anew after this many periods, at the end of a segment; None: never. ends: the problem ends there,
+        so nothing is bootstrapped.
       warmup: periods played with the untrained policy before the first update, to leave the initial state behind.
       oldest: with late reports, the greatest age that is remembered.
-      eval_every: updates between evaluations of the mode policy; 0: never. eval_lanes, eval_periods, eval_warmup: their size;
-        eval_seed: they all use the same scenarios.
+      eval_every: updates between evaluations of the mode policy; 0: never. eval_lanes, eval_periods, eval_warmup: their
+        size; eval_seed: they all use the same scenarios.
     """
 
     lanes: int = 256
@@ -87,7 +87,9 @@ class PPOConfig:
         if min(self.warmup, self.eval_every, self.eval_warmup, self.oldest) < 0:
             raise InputError("PPOConfig: warmup, eval_every, eval_warmup and oldest must not be negative")
         if self.eval_warmup >= self.eval_periods:
-            raise InputError(f"PPOConfig: eval_warmup = {self.eval_warmup} leaves nothing of {self.eval_periods} periods")
+            raise InputError(
+                f"PPOConfig: eval_warmup = {self.eval_warmup} leaves nothing of {self.eval_periods} periods"
+            )
 
     @property
     def policy(self) -> NeuralPolicy:
@@ -110,10 +112,11 @@ class PPOConfig:
 class PPOHyper:
     """The numbers of a run: all leaves, so that a search over them is one program. Each a scalar.
 
-    learning_rate falls by the schedule to ``learning_rate_floor`` times itself. discount, trace: gamma and lambda of the
-    advantages. clip: of the probability ratio. std, std_end: deviation of a continuous head's outputs at the start and at the
-    end of the run, geometrically in between (a learned factor comes on top). weights: of the reward's terms, None for the
-    negative cost.
+    learning_rate falls by the schedule to ``learning_rate_floor`` times itself. discount, trace: gamma and lambda of
+      the
+    advantages. clip: of the probability ratio. std, std_end: deviation of a continuous head's outputs at the start and
+    at the end of the run, geometrically in between (a learned factor comes on top). weights: of the reward's terms,
+    None for the negative cost.
     """
 
     learning_rate: Array | float = 1e-3
@@ -130,7 +133,7 @@ class PPOHyper:
 
     def arrays(self) -> PPOHyper:
         """The same with array leaves, so that a number and an array compile to one program."""
-        return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jnp.asarray(x, float), self)
+        return jax.tree.map(lambda x: jnp.asarray(x, float), self)
 
     def replace(self, **changes: Any) -> PPOHyper:
         return dataclasses.replace(self, **changes)

@@ -19,7 +19,9 @@ __all__ = ["TrainingDivergedError", "train"]
 
 
 class TrainingDivergedError(NonFiniteError):
-    """A loss or a weight became NaN or infinite. ``state`` is the last good state, ``metrics`` those of the failed chunk."""
+    """A loss or a weight became NaN or infinite. ``state`` is the last good state, ``metrics`` those of the failed
+    chunk.
+    """
 
     def __init__(self, message: str, state: TrainState, metrics: dict[str, Array]) -> None:
         super().__init__(message)
@@ -50,8 +52,8 @@ def train(
       The state, and the metrics of all updates of this call (see `meio_jax.learners.ppo.train_chunk`).
 
     Raises:
-      TrainingDivergedError: a loss or a weight is not finite; it holds the last good state. Under `jax.vmap` nothing is raised:
-        such a member stays at its last good state, and its ``finite`` is false.
+      TrainingDivergedError: a loss or a weight is not finite; it holds the last good state. Under `jax.vmap` nothing is
+        raised: such a member stays at its last good state, and its ``finite`` is false.
       InputError: the configuration does not fit the network, or ``chunk`` is no multiple of ``config.eval_every``.
     """
     state = init_train(config, network, processes, hyper, key) if state is None else state

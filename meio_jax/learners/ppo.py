@@ -1,7 +1,8 @@
 """Proximal policy optimisation over lanes: rollout, advantages, epochs and evaluation in one program.
 
 Schulman et al. (2017), arXiv 1707.06347; the choices of Andrychowicz et al. (2021), arXiv 2006.05990. Inventory is a
-continuing problem: segments of fixed length go on where the last one stopped and bootstrap the value of what comes after.
+continuing problem: segments of fixed length go on where the last one stopped and bootstrap the value of what comes
+  after.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ __all__ = ["PPOConfig", "PPOHyper", "TrainState", "init_train", "train_chunk", "
 class TrainState:
     """All that a resumed run needs to be bitwise the run that was never stopped.
 
-    params: weights of actor and critic. optimizer: Adam's moments. moments: of the features. rewards, returns: moments of the
-    reward and of the discounted sum of centred rewards; discounted ``[B]``: that sum. scale: sizes of the network. env: the
+    params: weights of actor and critic. optimizer: Adam's moments. moments: of the features. rewards, returns: moments
+    of the reward and of the discounted sum of centred rewards; discounted ``[B]``: that sum. scale: sizes of the
+    network. env: the
     systems in play. key: of what comes. update: number of updates done. best, best_cost: the numbers of the policy that
     evaluated best so far, and its mean cost (infinite before the first evaluation).
     """
@@ -65,9 +67,7 @@ class TrainState:
         return dataclasses.replace(self, **changes)
 
 
-def init_train(
-    config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array
-) -> TrainState:
+def init_train(config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array) -> TrainState:
     """The state before the first update. The key is consumed.
 
     Raises:
@@ -86,8 +86,8 @@ def train_chunk(
       updates: how many; with ``config.eval_every`` a multiple of it.
 
     Returns:
-      The state, and metrics: leaves ``[updates]``, and with evaluation ``eval_*`` leaves ``[updates / eval_every]``. Where
-      a loss or a weight is not finite the state stays what it was and ``finite`` is false from there on.
+      The state, and metrics: leaves ``[updates]``, and with evaluation ``eval_*`` leaves ``[updates / eval_every]``.
+      Where a loss or a weight is not finite the state stays what it was and ``finite`` is false from there on.
 
     Raises:
       InputError: ``updates`` is no multiple of ``eval_every``.
@@ -106,9 +106,7 @@ def value_of(config: PPOConfig, hyper: PPOHyper, network: Network, state: TrainS
 
 
 @functools.partial(jax.jit, static_argnames=("config",))
-def _init(
-    config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array
-) -> TrainState:
+def _init(config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array) -> TrainState:
     sizes, start, weights, settle, after = jax.random.split(key, 5)
     scale = measure_scale(network, processes, sizes, lanes=config.lanes)
     env = Env(network, processes, hyper.weights)
@@ -253,7 +251,9 @@ def _update(
 def _segment(
     config: PPOConfig, env: Env, theta: Theta, spread: Array, world: EnvState, key: Array
 ) -> tuple[EnvState, Batch, Array, Array, Array]:
-    """Play a segment: the systems after it, what the loss needs ``[T, B, ..]``, rewards ``[T, B]``, values ``[T + 1, B]``, cost."""
+    """Play a segment: the systems after it, what the loss needs ``[T, B, ..]``, rewards ``[T, B]``, values ``[T + 1,
+    B]``, cost.
+    """
     policy, network = config.policy, env.network
 
     def period(world: EnvState, key: Array) -> tuple[EnvState, Any]:
@@ -280,7 +280,6 @@ def _learn(
 ) -> tuple[Any, Any, dict[str, Array]]:  # fmt: skip
     """Epochs of minibatches, each a group of whole lanes: lanes are independent, so only they need to be shuffled."""
     size = config.lanes // config.minibatches
-    clip = optax.clip_by_global_norm(hyper.max_gradient)
     by_lane = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), batch)
 
     def loss(params: Any, part: Batch) -> tuple[Array, dict[str, Array]]:
@@ -290,8 +289,9 @@ def _learn(
     def step(carry: tuple[Any, Any], part: Batch) -> tuple[tuple[Any, Any], dict[str, Array]]:
         params, optimizer = carry
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, part)
-        metrics["gradient"] = optax.global_norm(gradient)
-        gradient, _ = clip.update(gradient, clip.init(params))
+        metrics["gradient"] = jnp.sqrt(sum(jnp.square(x).sum() for x in jax.tree.leaves(gradient)))
+        cut = jnp.minimum(1.0, hyper.max_gradient / jnp.maximum(metrics["gradient"], 1e-12))
+        gradient = jax.tree.map(lambda g: g * cut, gradient)
         move, optimizer = _adam().update(gradient, optimizer)
         return (jax.tree.map(lambda p, m: p - rate.astype(p.dtype) * m, params, move), optimizer), metrics
 

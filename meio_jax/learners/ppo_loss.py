@@ -16,7 +16,8 @@ __all__ = ["Batch", "ppo_loss"]
 class Batch(NamedTuple):
     """What a segment leaves for the loss, leaves ``[.., ..]`` with any two leading axes.
 
-    x: features, not normalised. mask: of the head, or None. raw ``[.., K]``: what was done; log_prob: how likely it was.
+    x: features, not normalised. mask: of the head, or None. raw ``[.., K]``: what was done; log_prob: how likely it
+      was.
     value: of the critic then. advantage, target: of `meio_jax.learners.gae.gae`.
     """
 

@@ -1,8 +1,8 @@
 """Neural policies: an actor-critic over `meio_jax.features`, with any head of `meio_jax.actions`.
 
-Flax ``linen`` modules stand behind plain functions of parameter trees. Torso, initialisation and state-independent standard
-deviation follow Andrychowicz et al. (2021), What Matters for On-Policy Deep Actor-Critic Methods (arXiv 2006.05990); the
-last layer of the actor starts at zero, so that an untrained policy is its head's reference rule.
+Flax ``linen`` modules stand behind plain functions of parameter trees. Torso, initialisation and state-independent
+standard deviation follow Andrychowicz et al. (2021), What Matters for On-Policy Deep Actor-Critic Methods (arXiv
+2006.05990); the last layer of the actor starts at zero, so that an untrained policy is its head's reference rule.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "elu": nn.elu, "silu": nn.silu,
 
 @pytree
 class Theta:
-    """The numbers of a neural policy: weights, the moments of its features, and the sizes of the network they were learned on."""
+    """The numbers of a neural policy: weights, the moments of its features, and the sizes of the network they were
+    learned on.
+    """
 
     params: Any
     moments: Moments

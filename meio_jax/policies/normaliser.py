@@ -1,6 +1,7 @@
 """Running means and variances: one pytree that rollout, loss, evaluation and serving all read.
 
-Batches are merged by the parallel form of Welford's update: Chan, Golub and LeVeque (1983), The American Statistician 37(3).
+Batches are merged by the parallel form of Welford's update: Chan, Golub and LeVeque (1983), The American Statistician
+37(3).
 """
 
 from __future__ import annotations

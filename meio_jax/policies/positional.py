@@ -21,7 +21,7 @@ from meio_jax.indexing import assemble, by_rank, rows, sum_groups
 from meio_jax.network import Network
 from meio_jax.observation import (
     Observation,
-    _from_customers,
+    from_customers,
     accumulate_downstream,
     echelon_position,
     installation_position,
@@ -34,7 +34,9 @@ __all__ = ["PositionRule", "first_share", "order_on_arcs", "placed"]
 
 
 def first_share(network: Network) -> dict[str, Array]:
-    """``{"share": [I, 1]}``, all from the first source of each input; ``{}`` where every input has one source."""
+    """``{"share": [I, 1]}``, all on the first arc of each input in the network's order, so from outside where that is
+    a source; ``{}`` where every input has one source.
+    """
     w = network.wiring
     if all(len(arcs) == 1 for arcs in w.arcs_of_input):
         return {}
@@ -173,7 +175,7 @@ class PositionRule:
     def _in_turn(self, network: Network, numbers: dict[str, Array], share: Array | None, position: Array) -> Array:
         w = network.wiring
         parts: list[tuple[list[int], Array]] = []
-        for nodes in _from_customers(w):
+        for nodes in from_customers(w):
             inputs = [m for n in nodes for m in w.inputs_of_node[n]]
             here = rows(position, inputs)
             fed = [[e for e in w.out_arcs[n] if e < w.n_inner] for n in nodes]

@@ -1,4 +1,6 @@
-"""The size of things in a network: mean flows, reference levels, and how far a level may sensibly be from its reference."""
+"""The size of things in a network: mean flows, reference levels, and how far a level may sensibly be from its
+reference.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ TINY = 1e-6
 def scale_of(network: Network, mean: Array | None = None, sd: Array | None = None) -> Scale:
     """Sizes and reference levels from mean and standard deviation of demand, ``[C, 1|B]`` units (default: 1 and 0).
 
-    Levels are those of `meio_jax.policies.guess.initial_levels`; a spread is the standard deviation of the demand that the
-    level has to cover, customers being independent.
+    Levels are those of `meio_jax.policies.guess.initial_levels`; a spread is the standard deviation of the demand that
+    the level has to cover, customers being independent.
     """
     w = network.wiring
     dtype = network.holding_cost.dtype
@@ -54,7 +56,9 @@ def scale_of(network: Network, mean: Array | None = None, sd: Array | None = Non
 
 
 def measure_scale(network: Network, processes: Processes, key: Array, *, lanes: int, periods: int = 128) -> Scale:
-    """`scale_of` for these processes: their own moments, or where no formula is known those of draws. The key is consumed."""
+    """`scale_of` for these processes: their own moments, or where no formula is known those of draws. The key is
+    consumed.
+    """
     mean, sd = mean_demand(processes), sd_demand(processes)
     if mean is None or sd is None:
         demand = draw(processes, key, periods, lanes).shocks.demand

@@ -75,7 +75,8 @@ def _lane_costs(
     """``[K, B]`` cost per period of each candidate in each lane; leaves of ``thetas`` have a leading axis K."""
 
     def one(theta: Any) -> Array:
-        totals = rollout(network, policy, theta, scenario, key, warmup=warmup, measure=measure, oldest=oldest).totals
+        common = jax.random.clone(key)  # meant: all candidates meet the same
+        totals = rollout(network, policy, theta, scenario, common, warmup=warmup, measure=measure, oldest=oldest).totals
         return totals / (scenario.periods - warmup)
 
     return jax.lax.map(one, thetas, batch_size=at_once)
@@ -136,7 +137,7 @@ class _Space:
         return bounds[0], bounds[1]
 
     def _spread(self, tree: Any) -> np.ndarray:
-        """A number for all coordinates, or a tree like theta (or a prefix of it) of numbers, as a vector."""
+        """A number for all coordinates, or a tree like theta (or a prefix) of numbers or lists of rows, as a vector."""
         shapes = self.tree.unflatten(range(len(self.shapes)))
         out: list[Any] = [None] * len(self.shapes)
         try:
@@ -147,7 +148,7 @@ class _Space:
                     values = values[..., None] if values.ndim == 1 and len(self.shapes[k]) == 2 else values
                     out[k] = np.broadcast_to(values, self.shapes[k]).ravel()
 
-            jax.tree.map(put, tree, shapes)
+            jax.tree.map(put, tree, shapes, is_leaf=lambda x: isinstance(x, list))
         except ValueError as e:
             raise InputError(f"search: bounds or integer do not fit theta ({', '.join(self.names)}): {e}") from None
         return np.concatenate(out)
@@ -319,8 +320,8 @@ def search(
       key: consumed. The result is the same for the same key.
       theta0: where to start; None: the policy's ``start`` for the mean and standard deviation of the demand, else its
         ``init``.
-      bounds: ``(low, high)``, each a number or like theta; or for a dictionary ``{name: (low, high)}``.
-        None: free.
+      bounds: ``(low, high)``, each a number or like theta (a list gives the rows of a leaf); or
+        ``{name: (low, high)}`` for a theta that is a dictionary. None: free.
       budget: candidates that may be simulated, those on fresh scenarios not counted.
       lanes, periods, warmup: of the scenarios searched on; a scenario brings its own lanes and, by default, periods.
       method: "grid" (exhaustive, or zooming in where that exceeds the budget), "cma", "sep-cma", "pattern", or
@@ -379,7 +380,7 @@ def search(
         filled = np.concatenate([x, np.repeat(x[:1], batch - len(x), 0)])
         at_once = max(1, min(batch, room // scenario.lanes))
         costs = _lane_costs(
-            network, policy, space.thetas(filled), scenario, for_policy, jnp.asarray(warmup),
+            network, policy, space.thetas(filled), scenario, jax.random.clone(for_policy), jnp.asarray(warmup),
             measure=measure, at_once=at_once, oldest=oldest,
         )  # fmt: skip
         out = np.asarray(costs, np.float64)[: len(x)]
