@@ -55,11 +55,12 @@ def total_cost(network: Network, flows: Flows) -> Array:
 class Tally:
     """Additive measures of a period (or, summed, of a horizon); every leaf is ``[B]``.
 
-    The cost's parts, in money; demand, filled, lost, sold, ordered, expired: units; backlog, stock, in_transit:
+    cost and its parts in money; demand, filled, lost, sold, ordered, expired: units; backlog, stock, in_transit:
     unit-periods; stockouts: customer-periods with unmet demand; served: customer-periods with demand and none unmet;
     asked: customer-periods with demand; periods: 1.
     """
 
+    cost: Array
     holding: Array
     transit: Array
     backlog_cost: Array
@@ -83,12 +84,6 @@ class Tally:
     expired: Array
     periods: Array
 
-    @property
-    def cost(self) -> Array:
-        """Money: the sum of its parts less the revenue."""
-        charges = (self.holding, self.transit, self.backlog_cost, self.lost_cost, self.fixed, self.purchase)
-        return sum((*charges, self.operating, self.scrap), -self.revenue)
-
 
 def tally(network: Network, flows: Flows) -> Tally:
     """The additive measures of one period."""
@@ -101,6 +96,7 @@ def tally(network: Network, flows: Flows) -> Tally:
     asked = demand > 0
     dtype = demand.dtype
     return Tally(
+        cost=sum((terms[k] for k in COSTS[:-1]), -terms["revenue"]),
         holding=terms["holding"],
         transit=terms["transit"],
         backlog_cost=terms["backlog"],

@@ -127,7 +127,7 @@ def transition(
     if w.outside_arcs:
         shipments.add(w.outside_arcs, rows(want, w.outside_arcs))
     if allocation is not None:
-        want = jnp.minimum(want, allocation)
+        want = jnp.minimum(want, _whole(w, jnp.maximum(allocation, 0.0)))
 
     play = _ship_first if w.timing == "ship_first" else _receive_first
     stock, inputs, received, started, built = play(network, state, shock, owed, want, shipments)
@@ -174,20 +174,22 @@ def transition(
 
 def place_orders(network: Network, orders: Array) -> Array:
     """The nearest orders that lots, minimum orders and order capacities allow, ``[I, B]``. NaN stays NaN."""
-    q = jnp.maximum(orders, 0.0)
+    wanted = jnp.maximum(orders, 0.0)
     lot, least, most = network.lot_size, network.minimum_order, network.order_capacity
     if network.wiring.integer:
-        lot = jnp.ones((1, 1), q.dtype) if lot is None else jnp.where(lot > 0, lot, 1.0)
-    size = 1.0 if lot is None else jnp.where(lot > 0, lot, 1.0)
+        lot = jnp.ones((1, 1), wanted.dtype) if lot is None else jnp.where(lot == 0, 1.0, lot)
+    q = wanted
+    size = jnp.ones((1, 1), q.dtype) if lot is None else jnp.where(lot > 0, lot, 1.0)
     if lot is not None:
-        q = jnp.where(lot > 0, jnp.floor(q / size + 0.5) * size, q)
+        q = jnp.where(lot == 0, q, jnp.floor(q / size + 0.5) * lot)
     if least is not None:
         floor = least if lot is None else jnp.where(lot > 0, jnp.ceil(least / size) * size, least)
-        q = jnp.where(q < floor, jnp.where(q < 0.5 * floor, 0.0, floor), q)
+        q = jnp.where(wanted < floor, jnp.where(wanted < 0.5 * floor, 0.0, floor), q)
+        q = q + (floor - floor)  # a NaN minimum surfaces
     if most is not None:
         cap = most
         if lot is not None:  # no product with an infinite capacity: its gradient would be NaN
-            some = jnp.isfinite(most)
+            some = ~jnp.isinf(most)
             cap = jnp.where((lot > 0) & some, jnp.floor(jnp.where(some, most, 0.0) / size) * size, most)
         q = jnp.minimum(q, cap)
         if least is not None:
@@ -373,16 +375,16 @@ class _Site:
             built = feasible if rate is None else _whole(w, feasible * rate)
         else:
             limit = _whole(w, jnp.broadcast_to(limit, feasible.shape))
-            good = feasible if rate is None else _whole(w, feasible * rate)
-            short = ~(good <= limit)  # so that a NaN limit binds
-            if rate is None:
-                started = built = jnp.where(short, _whole(w, limit), feasible)
-            else:
-                enough = jnp.where(short, limit, 0.0) / jnp.where(short, rate, 1.0)
-                enough = jnp.minimum(feasible, jnp.ceil(enough)) if whole else enough
-                started = jnp.where(short, enough, feasible)
-                built = _whole(w, started * rate)
-                built = jnp.where(short, jnp.minimum(built, jnp.floor(limit)) if whole else limit, built)
+            enough = limit
+            if rate is not None:
+                # Starts that make the limit: none for none, all where nothing comes of them. Both branches stay finite.
+                open_ended = jnp.isinf(limit) | (rate == 0)
+                starts = jnp.where(open_ended, 0.0, limit) / jnp.where(rate == 0, 1.0, rate)
+                enough = jnp.where(
+                    open_ended, jnp.where(limit == 0, 0.0, jnp.inf), jnp.ceil(starts) if whole else starts
+                )
+            started = jnp.minimum(feasible, enough)
+            built = started if rate is None else jnp.minimum(_whole(w, started * rate), limit)
         if not self.network.holds_components:
             return inputs, started, built
         spread = rows(started, [i for i, slots in enumerate(of_node) for _ in slots])

@@ -168,7 +168,7 @@ def place(x: float, lot: float, minimum: float, capacity: float) -> float:
     """Step 0: the order that an arc makes of a wanted order."""
     if math.isnan(x):
         return x
-    x = max(x, 0.0)
+    x = wanted = max(x, 0.0)
     if lot > 0:
         x = math.floor(x / lot + 0.5) * lot
         minimum = math.ceil(minimum / lot) * lot
@@ -176,8 +176,8 @@ def place(x: float, lot: float, minimum: float, capacity: float) -> float:
             capacity = math.floor(capacity / lot) * lot
     if minimum > capacity:
         return 0.0
-    if minimum > 0 and x < minimum:
-        x = minimum if x >= minimum / 2 else 0.0
+    if minimum > 0 and wanted < minimum:
+        x = minimum if wanted >= minimum / 2 else 0.0
     return min(x, capacity)
 
 
@@ -275,12 +275,13 @@ def oracle_transition(
         if integer and not math.isinf(limit):
             limit = float(math.floor(limit))
         y = yields[n]
-        if not integer:
-            start = feasible if feasible * y <= limit else limit / y
-            good = start * y
+        if limit == 0:
+            start = 0.0
+        elif y == 0 or math.isinf(limit):
+            start = feasible
         else:
-            start = feasible if math.floor(feasible * y) <= limit else min(feasible, float(math.ceil(limit / y)))
-            good = min(float(math.floor(start * y)), limit)
+            start = min(feasible, float(math.ceil(limit / y)) if integer else limit / y)
+        good = min(float(math.floor(start * y)), limit) if integer else start * y
         for m in units:
             inputs[m] -= start * units[m]
         started[n] += start
@@ -296,7 +297,8 @@ def oracle_transition(
                 if integer:
                     want = float(math.floor(want))
             if allocation is not None:
-                want = min(want, allocation[e])
+                most = max(allocation[e], 0.0)
+                want = min(want, float(math.floor(most)) if integer and not math.isinf(most) else most)
             wants.append(want)
         gets = share_out(sum(stock[n]), wants, w.allocation, integer)
         for e, got in zip(served, gets, strict=True):

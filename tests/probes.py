@@ -47,7 +47,7 @@ def order_what_is_seen(mean: float = 5.0, sd: float = 2.0) -> Probe:
 
 
 def base_stock(mean: float = 5.0, sd: float = 1.0, holding: float = 1.0, backlog: float = 19.0) -> Probe:
-    """One stage with backorders and lead time 1: an order is paid for two periods later. Zipkin (2000), section 9.4.2."""
+    """One stage, backorders, lead time 1: an order is paid for two periods later. Zipkin (2000), section 9.4.2."""
     network = serial(1, holding_cost=holding, lead_time=1, backlog_cost=backlog)
     z = norm.ppf(backlog / (backlog + holding))
     best = (holding + backlog) * norm.pdf(z) * sd * 2**0.5

@@ -119,10 +119,10 @@ def test_an_untrained_policy_is_the_reference_rule_and_a_policy_like_any_other()
 def test_a_constant_cost_is_worth_what_it_is_worth(normalised):
     """Truncation treated as an end would give a smaller value."""
     probe = probes.constant_cost(3.0)
+    names = ("centre_rewards", "scale_rewards", "normalise_features", "normalise_advantages")
     config = PPOConfig(
-        lanes=16, segment=8, updates=100, epochs=4, minibatches=1, widths=(16,), schedule="linear", warmup=0,
-        centre_rewards=normalised, scale_rewards=normalised, normalise_features=normalised, normalise_advantages=normalised,
-    )  # fmt: skip
+        lanes=16, segment=8, updates=100, minibatches=1, widths=(16,), warmup=0, **dict.fromkeys(names, normalised)
+    )
     hyper = PPOHyper(learning_rate=3e-2, discount=0.9, max_gradient=100.0)
     state, _ = train(config, *probe[:2], hyper, jax.random.key(0))
     np.testing.assert_allclose(value_of(config, hyper, probe.network, state), -3.0 / (1 - 0.9), rtol=0.01)
@@ -173,6 +173,7 @@ def test_a_reward_that_depends_on_what_is_seen_is_learned():
     assert after < 0.15 * before, (before, after)
 
 
+@pytest.mark.slow
 def test_a_reward_that_comes_two_periods_later_is_learned():
     probe = probes.base_stock()
     state, _ = train(QUICK, *probe[:2], PPOHyper(learning_rate=3e-3), jax.random.key(0))
@@ -184,8 +185,11 @@ def test_a_chain_comes_near_its_optimum_in_seconds():
     """The short form of `experiments.ppo_goldens`."""
     probe = probes.example_6_1()
     config = PPOConfig(updates=40, lanes=128, segment=16)
+    start = init_train(config, *probe[:2], PPOHyper(), jax.random.key(0))
     state, _ = train(config, *probe[:2], PPOHyper(learning_rate=2e-3), jax.random.key(0))
-    cost, error = cost_of(config, probe, state.theta, periods=1000)
+    before, _ = cost_of(config, probe, start.theta)
+    cost, error = cost_of(config, probe, state.theta)
+    assert before > 1.05 * probe.optimum, before
     assert cost < 1.02 * probe.optimum, (cost, error)
 
 
@@ -272,7 +276,7 @@ def test_numbers_do_not_compile_anew():
 
 def test_rollout_loss_and_evaluation_see_the_same_numbers():
     """The moments have moved; still the first ratio of an epoch is 1, and the policy that is evaluated uses them."""
-    probe = probes.lost_sales()
+    probe = probes.example_6_1()
     state, metrics = train(SMALL, *probe[:2], PPOHyper(), jax.random.key(0))
     assert metrics["first_ratio_error"].max() < 1e-5
     assert float(state.moments.count) > 1 and bool((jnp.abs(state.moments.mean) > 1e-3).any())
@@ -355,20 +359,25 @@ def test_a_nan_stops_the_run_and_keeps_the_last_good_state(bad):
 
 def test_no_key_is_used_twice(key_reuse):
     probe = probes.example_6_1()
-    for head in (OrderUpTo(), Tiers()):
-        config = PPOConfig(**{**vars(SMALL), "head": head, "segment": 4, "horizon": 4, "eval_every": 1})
-        state = init_train(config, *probe[:2], PPOHyper(), jax.random.key(0))
-        state, metrics = train_chunk(config, *probe[:2], PPOHyper(), state, 2)
-        assert bool(metrics["finite"].all())
+    config = PPOConfig(**{**vars(SMALL), "segment": 4, "horizon": 4, "eval_every": 1})
+    state = init_train(config, *probe[:2], PPOHyper(), jax.random.key(0))
+    state, metrics = train_chunk(config, *probe[:2], PPOHyper(), state, 2)
+    assert bool(metrics["finite"].all())
 
 
 @pytest.mark.parametrize(
     "change, word",
     [
-        ({"lanes": 0}, "lanes"), ({"minibatches": 3}, "minibatches"), ({"schedule": "steps"}, "schedule"), ({"horizon": 12}, "horizon"),
-        ({"ends": True}, "horizon"), ({"warmup": -1}, "warmup"), ({"eval_periods": 5}, "eval_warmup"), ({"activation": "step"}, "activation"),
+        ({"lanes": 0}, "lanes"),
+        ({"minibatches": 3}, "minibatches"),
+        ({"schedule": "steps"}, "schedule"),
+        ({"horizon": 12}, "horizon"),
+        ({"ends": True}, "horizon"),
+        ({"warmup": -1}, "warmup"),
+        ({"eval_periods": 5}, "eval_warmup"),
+        ({"activation": "step"}, "activation"),
     ],
-)  # fmt: skip
+)
 def test_a_configuration_that_makes_no_sense_is_refused(change, word):
     with pytest.raises(InputError, match=word):
         _ = PPOConfig(**{**vars(SMALL), **change}).policy

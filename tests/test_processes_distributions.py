@@ -1,5 +1,7 @@
 """Draws against exact distributions: fixed seeds, bounds of five standard errors."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +43,7 @@ PERIODS, LANES = 128, 4096
 def play(process, seed=0, periods=PERIODS, lanes=LANES):
     """Values ``[T, K, B]``, float64."""
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # compiling is most of the wait
     def run(process, key):
         first, rest = jax.random.split(key)
 
@@ -57,7 +59,9 @@ def play(process, seed=0, periods=PERIODS, lanes=LANES):
 
 def check_share(hits, p, n, what=""):
     """A count of hits among n draws against its probability."""
-    assert abs(hits - n * p) <= 5 * np.sqrt(n * p * (1 - p)) + 1e-6 * n * min(p, 1 - p) + 0.5, f"{what}: {hits} of {n}, p {p}"
+    assert abs(hits - n * p) <= 5 * np.sqrt(n * p * (1 - p)) + 1e-6 * n * min(p, 1 - p) + 0.5, (
+        f"{what}: {hits} of {n}, p {p}"
+    )
 
 
 def check_moments(x, mean, sd, kurtosis=None):
@@ -281,9 +285,9 @@ def test_shocks_strike_and_fade():
 
 def test_stationary_distribution_of_chains():
     rng = np.random.default_rng(1)
-    for n in (1, 2, 3, 5):
+    for n in (1, 2, 4):
         p = rng.dirichlet(np.ones(n), (n, 4)).swapaxes(1, 2)  # [R, R, 4 lanes]
-        got = np.asarray(stationary(jnp.asarray(p)))
+        got = np.asarray(jax.jit(stationary)(jnp.asarray(p)))
         for lane in range(4):
             assert np.allclose(got[:, lane] @ p[:, :, lane], got[:, lane], atol=1e-6)
             assert np.isclose(got[:, lane].sum(), 1.0, atol=1e-6)
@@ -545,8 +549,8 @@ def test_normal_words_are_accurate_in_both_tails():
     word = np.array([0, 1, 1000, 2**31 - 1, 2**31, 2**32 - 1000, 2**32 - 2], dtype=np.uint32)
     want = stats.norm.isf((word.astype(float) + 0.5) / 2**32)
     assert np.allclose(normal_of_word(jnp.asarray(word)), want, rtol=1e-5, atol=1e-6)
-    z = np.linspace(-6, 6, 101)
-    assert np.allclose(normal_of_word(word_of_normal(jnp.asarray(z, dtype=float))), z, atol=0.02)
+    z = np.linspace(-5, 5, 101)  # here half a word is less than 1e-4
+    assert np.allclose(normal_of_word(word_of_normal(jnp.asarray(z, dtype=float))), z, atol=2e-4)
 
 
 def test_tails_of_tables_are_exact():

@@ -8,7 +8,7 @@ from meio_jax.scenario import Scenario, Shock
 
 pytest.importorskip("numba", reason="the bench extra is not installed")
 
-from benchmarks.race import LEAD_TIMES, all_cases  # noqa: E402
+from benchmarks.race import LEAD_TIMES, all_cases
 
 PERIODS, LANES = 60, 6
 CASES = [case for case in all_cases() if case.measure == "total_cost"]

@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "POLICIES", "Result", "UsageError", "keep_compiled", "make_policy", "named", "one_line", "plain_numbers", "positive",
-    "report_memory", "say", "start_theta",
-]  # fmt: skip
+    "POLICIES",
+    "Result",
+    "UsageError",
+    "keep_compiled",
+    "make_policy",
+    "named",
+    "one_line",
+    "plain_numbers",
+    "positive",
+    "report_memory",
+    "say",
+    "start_theta",
+]
 
 #: Policies by name: what each does. The classes are in `make_policy`.
 POLICIES: dict[str, str] = {
@@ -153,12 +163,13 @@ def report_memory(system: Any) -> int:
 
 
 def plain_numbers(theta: Any) -> Any:
-    """Arrays as lists of numbers, an axis of one lane dropped."""
+    """Arrays as lists of the shortest numbers that read back as the same, an axis of one lane dropped."""
     import jax
     import numpy as np
 
     def one(x: Any) -> Any:
-        x = np.asarray(x, float)
-        return (x[..., 0] if x.ndim and x.shape[-1] == 1 else x).round(6).tolist()
+        x = np.asarray(x)
+        x = x[..., 0] if x.ndim and x.shape[-1] == 1 else x
+        return np.vectorize(lambda v: float(str(v)), otypes=[float])(x).tolist()
 
     return jax.tree.map(one, theta)

@@ -125,7 +125,7 @@ class Train:
             raise
         updates = done if state is None else int(state.update)
         finished = updates >= config.updates
-        if finished:
+        if finished and run.status != "done":
             run.finish()
         cost = None if state is None or not np.isfinite(np.asarray(state.best_cost)) else float(state.best_cost)
         data: dict[str, Any] = {

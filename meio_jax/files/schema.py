@@ -1,8 +1,8 @@
 """The one schema of network files, made from the tables of numbers and of process parameters.
 
-`meio_jax.elements` says what a number of a node or an arc means, each process class what its parameters mean. The pydantic
-models, the JSON Schema, the checks of domains and the documentation are derived from these: a new number or a new
-process is in the files as soon as it is in its own table.
+`meio_jax.elements` says what a number of a node or an arc means, each process class what its parameters mean. The
+pydantic models, the JSON Schema, the checks of domains and the documentation are derived from these: a new number or a
+new process is in the files as soon as it is in its own table.
 """
 
 from __future__ import annotations

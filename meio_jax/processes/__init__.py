@@ -1,8 +1,9 @@
 """Random demand, lead times, supply, yields and reports: pure processes whose parameters are leaves.
 
-A process has ``init(key, lanes) -> carry`` and ``sample(key, carry, t, lanes) -> (values [K, B], carry)``. Construct it by
-its lower-case function, which checks the numbers. To add one write one file in this folder: a class with `role`, `kind`,
-`parameters` and `examples`, a constructor named like its kind, both in ``__all__``; `PROCESSES` and the tests find it.
+A process has ``init(key, lanes) -> carry`` and ``sample(key, carry, t, lanes) -> (values [K, B], carry)``. Construct
+it by its lower-case function, which checks the numbers. To add one write one file in this folder: a class with
+`role`, `kind`, `parameters` and `examples`, a constructor named like its kind, both in ``__all__``; `PROCESSES` and
+the tests find it.
 """
 
 from meio_jax.processes.autoregressive import autoregressive

@@ -1,8 +1,8 @@
 """What every process is: a pytree of parameters, `init` and `sample`; and how its parameters are checked.
 
 Shapes: K rows (customers, arcs or nodes that the process serves), B lanes, J outcomes, S phases, T periods, R regimes.
-Parameters are leaves ``[K, 1|B]``; where there are several numbers a row, these come first: ``[J, K, 1|B]``. So the rows
-are always the last axis but one and the lanes the last.
+Parameters are leaves ``[K, 1|B]``; where there are several numbers a row, these come first: ``[J, K, 1|B]``. So the
+rows are always the last axis but one and the lanes the last.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def outcomes_of(kind: str, table: Mapping[str, Parameter], rows: int | None = No
 
 
 def table_of(kind: str, name: str, value: Any, parameter: Parameter) -> Array:
-    """Check a table with a row of numbers per period, ``[T, K]`` or ``[T]``: returns ``[T, K, 1]`` (``[T, K, B]`` is kept).
+    """Check a table of numbers per period, ``[T, K]`` or ``[T]``: returns ``[T, K, 1]`` (``[T, K, B]`` is kept).
 
     Raises:
       ParameterError: says which period, row, value and domain.
@@ -276,8 +276,10 @@ def table_of(kind: str, name: str, value: Any, parameter: Parameter) -> Array:
     x = x.reshape(x.shape + (1,) * (3 - x.ndim))
     if not isinstance(x, jax.core.Tracer) and (bad := ~parameter.allows(x)).any():
         t, row, lane = (int(i[0]) for i in np.nonzero(bad))
-        raise ParameterError(f"{kind}: {name} = {x[t, row, lane]:g} (period {t}, row {row}) is not in {parameter.domain}; "
-                             f"unit: {parameter.unit}")  # fmt: skip
+        raise ParameterError(
+            f"{kind}: {name} = {x[t, row, lane]:g} (period {t}, row {row}) is not in {parameter.domain}; "
+            f"unit: {parameter.unit}"
+        )
     return jnp.asarray(x, dtype=float)
 
 

@@ -38,7 +38,7 @@ def stationary(transition: Array) -> Array:
 
 
 def chain_tables(transition: Array) -> tuple[Array, Array]:
-    """Thresholds of the first regime ``[R - 1, 1, 1|B]`` and of the next one ``[R - 1, R, 1, 1|B]`` given the present one."""
+    """Thresholds of the first regime ``[R - 1, 1, 1|B]``, and of the next by the present ``[R - 1, R, 1, 1|B]``."""
     first = thresholds_of_probabilities(stationary(transition))
     following = thresholds_of_probabilities(jnp.swapaxes(transition, 0, 1))
     return first[:, None], following[:, :, None]
@@ -67,7 +67,7 @@ def chain_of(kind: str, transition: Any, regimes: int) -> Array:
     """Check a transition matrix ``[R, R]`` (or ``[R, R, B]``, one for each lane): returns ``[R, R, 1|B]``.
 
     Raises:
-      ParameterError: a probability is out of [0, 1], a row does not sum to 1, or a regime cannot be reached from another.
+      ParameterError: a probability is out of [0, 1], a row does not sum to 1, or a regime is out of reach of another.
     """
     if isinstance(transition, jax.core.Tracer):
         return transition if transition.ndim == 3 else transition[..., None]

@@ -30,7 +30,7 @@ class Correlated(Process):
     kind = "correlated"
     parameters: ClassVar = {
         "base": Parameter("demand process that is an inverse of its distribution", form="process"),
-        "correlation": Parameter("of the underlying normals: one number for all pairs, or a matrix", low=-1.0, high=1.0, form="matrix"),
+        "correlation": Parameter("of the normals behind: a number, or a matrix", low=-1.0, high=1.0, form="matrix"),
     }  # fmt: skip
 
     @classmethod
@@ -71,10 +71,10 @@ def correlated(base: Process, correlation: Any) -> Correlated:
     """Couple the rows of a process by a Gaussian copula; every row keeps its exact distribution.
 
     Args:
-      base: a demand process that inverts its distribution: all independent ones except unrounded `gamma`, and `seasonal`,
-        `cyclic`, `intermittent`, `mixed` made of such.
-      correlation: of the normals behind the demands, one number for every pair or a matrix ``[K, K]``. The correlation of the
-        demands themselves is somewhat nearer to 0.
+      base: a demand process that inverts its distribution: all independent ones except unrounded `gamma`, and
+        `seasonal`, `cyclic`, `intermittent`, `mixed` made of such.
+      correlation: of the normals behind the demands, one number for every pair or a matrix ``[K, K]``. The
+        correlation of the demands themselves is somewhat nearer to 0.
 
     Raises:
       ParameterError: the matrix is not symmetric, has no unit diagonal, or is not positive semidefinite.

@@ -1,7 +1,7 @@
 """Poisson and negative binomial demand, by a table of the inverse distribution made from the traced parameters.
 
-The table's length is static: it covers the parameters that the constructor saw. A sweep may `replace` them by others; where
-these would need a longer table the demand is NaN, which surfaces, rather than quietly cut short.
+The table's length is static: it covers the parameters that the constructor saw. A sweep may `replace` them by
+others; where these would need a longer table the demand is NaN, which surfaces, rather than quietly cut short.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def _entries(kind: str, mean: Array, dispersion: Array) -> int:
 
 def _table(mean: Array, dispersion: Array, entries: int) -> tuple[Array, Array]:
     offset = offset_of(mean, jnp.sqrt(mean + dispersion * mean**2))
-    k = offset + jnp.arange(entries, dtype=mean.dtype)[:, None, None]
-    table, covered = thresholds_of_ratios(_log_ratio(k, mean, dispersion))
+    k = offset[None] + jnp.arange(entries, dtype=mean.dtype)[:, None, None]
+    table, covered = thresholds_of_ratios(_log_ratio(k, mean[None], dispersion[None]))
     return jnp.where(covered, offset, jnp.nan), table
 
 
@@ -83,8 +83,8 @@ class NegativeBinomial(Inverted):
     kind = "negative_binomial"
     parameters: ClassVar = {
         "mean": Parameter("mean demand", "unit/period", high=1e6),
-        "variance": Parameter("variance, at least the mean (or give the dispersion)", "unit^2/period^2", high=1e12, default=None),
-        "dispersion": Parameter("(variance - mean) / mean^2, 0 is Poisson (or give the variance)", high=1e6, default=None),
+        "variance": Parameter("variance, at least the mean (or give dispersion)", "unit^2/period^2", default=None),
+        "dispersion": Parameter("(variance - mean) / mean^2, 0: Poisson (or give variance)", high=1e6, default=None),
     }  # fmt: skip
 
     @classmethod
@@ -125,8 +125,8 @@ def negative_binomial(mean: Any, variance: Any = None, dispersion: Any = None) -
     In the other parametrisation: size r = 1 / dispersion, success probability 1 / (1 + dispersion mean).
 
     Raises:
-      ParameterError: not exactly one of variance and dispersion is given, the variance is below the mean, or a number is out
-        of its domain.
+      ParameterError: not exactly one of variance and dispersion is given, the variance is below the mean, or a number
+        is out of its domain.
     """
     kind, table = "negative_binomial", NegativeBinomial.parameters
     if (variance is None) == (dispersion is None):

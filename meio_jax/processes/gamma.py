@@ -24,20 +24,20 @@ _ATTEMPTS = 5
 def standard_gamma(key: Array, shape: Array, size: tuple[int, ...]) -> Array:
     """Gamma draws with the given shape parameter and scale 1, by the method of Marsaglia and Tsang (2000).
 
-    doi:10.1145/358407.358414. The attempts are a fixed number, so no loop waits for the slowest lane. Gradients do not pass
-    through the shape parameter. The key is consumed.
+    doi:10.1145/358407.358414. The attempts are a fixed number, so no loop waits for the slowest lane. Gradients
+    do not pass through the shape parameter. The key is consumed.
     """
     shape = jax.lax.stop_gradient(jnp.broadcast_to(shape, size))
     small = shape < 1.0
     d = jnp.where(small, shape + 1.0, shape) - 1.0 / 3.0
-    c = 1.0 / jnp.sqrt(9.0 * d)
+    c = 1.0 / jnp.sqrt(9.0 * d)[None]
     normal_key, uniform_key, boost_key = jax.random.split(key, 3)
     x = jax.random.normal(normal_key, (_ATTEMPTS, *size), shape.dtype)
     u = uniform_of_key(uniform_key, (_ATTEMPTS, *size), shape.dtype)
     # Without the barrier the compiler draws the noise anew wherever it is used.
     x, u = jax.lax.optimization_barrier((x, u))
     v = (1.0 + c * x) ** 3
-    good = (v > 0) & (jnp.log(u) < 0.5 * x**2 + d * (1.0 - v + jnp.log(jnp.maximum(v, 1e-30))))
+    good = (v > 0) & (jnp.log(u) < 0.5 * x**2 + d[None] * (1.0 - v + jnp.log(jnp.maximum(v, 1e-30))))
     chosen = jnp.maximum(v[-1], 0.0)
     for i in reversed(range(_ATTEMPTS - 1)):
         chosen = jnp.where(good[i], v[i], chosen)
@@ -47,7 +47,7 @@ def standard_gamma(key: Array, shape: Array, size: tuple[int, ...]) -> Array:
 
 @pytree
 class Gamma(Inverted):
-    """Gamma with shape 1 / cv^2 and scale mean cv^2; rounded: floor(X + 1/2), from a table of its inverse distribution."""
+    """Gamma with shape 1 / cv^2 and scale mean cv^2; rounded: floor(X + 1/2), from a table of its inverse."""
 
     mean: Array  # [K, 1|B]
     cv: Array  # [K, 1|B]
@@ -78,7 +78,7 @@ class Gamma(Inverted):
             return None
         shape, scale = self._shape_scale()
         offset = offset_of(self.mean, self.mean * self.cv)
-        edge = (offset + jnp.arange(self.entries, dtype=offset.dtype)[:, None, None] + 0.5) / scale
+        edge = (offset[None] + jnp.arange(self.entries, dtype=offset.dtype)[:, None, None] + 0.5) / scale[None]
         shape = jnp.broadcast_to(shape, edge.shape)
         above = gammaincc(shape, edge)
         table = thresholds(above[:-1], gammainc(shape, edge)[:-1])
@@ -98,8 +98,8 @@ class Gamma(Inverted):
         """Of the rounded demand: sums over its table of P(D > k) and (2 k + 1) P(D > k)."""
         shape, scale = self._shape_scale()
         offset = offset_of(self.mean, self.mean * self.cv)
-        k = offset + jnp.arange(self.entries, dtype=offset.dtype)[:, None, None]
-        edge = (k + 0.5) / scale
+        k = offset[None] + jnp.arange(self.entries, dtype=offset.dtype)[:, None, None]
+        edge = (k + 0.5) / scale[None]
         above = gammaincc(jnp.broadcast_to(shape, edge.shape), edge)
         first = offset + above.sum(0)
         return first, offset**2 + ((2.0 * k + 1.0) * above).sum(0) - first**2
@@ -112,7 +112,7 @@ class Gamma(Inverted):
 
 
 def _entries(mean: np.ndarray, cv: np.ndarray) -> int:
-    """Entries up to the 2**-33 tail; scipy is asked, once, because a table that is too short would be a silent fault."""
+    """Entries up to the 2**-33 tail; scipy is asked, once: a table that is too short would be a silent fault."""
     from scipy.special import gammainccinv
 
     mean, cv = np.broadcast_arrays(np.asarray(mean, float), np.asarray(cv, float))
@@ -129,8 +129,8 @@ def gamma(mean: Any, cv: Any, *, rounded: bool = False) -> Gamma:
     Args:
       mean: units per period: a number, one per row, or ``[K, B]``.
       cv: standard deviation over mean.
-      rounded: round(Gamma), as De Moor, Gijsbrechts and Boute (2022, doi:10.1016/j.ejor.2021.10.045) have it. For a sweep
-        construct with the largest values and `replace`.
+      rounded: round(Gamma), as De Moor, Gijsbrechts and Boute (2022, doi:10.1016/j.ejor.2021.10.045) have
+        it. For a sweep construct with the largest values and `replace`.
 
     Raises:
       ParameterError: a number is out of its domain, or rounded demand spreads over more than 65,536 values.

@@ -38,9 +38,11 @@ class Bootstrap(Process):
     parameters: ClassVar = {
         "history": _HISTORY,
         "block": Parameter("periods in a block", "period", low=1, high=1e6, form="whole", default=7),
-        "cycle": Parameter("a block starts at the same place in a cycle of this length: 7 keeps weekdays", "period", low=1, high=1e6, form="whole", default=1),
-        "start": Parameter("place in the cycle that period 0 has; the history starts at place 0", "period", form="whole", default=0),
-    }  # fmt: skip
+        "cycle": Parameter(
+            "cycle whose place a block keeps: 7 keeps weekdays", "period", low=1, high=1e6, form="whole", default=1
+        ),
+        "start": Parameter("place of period 0 in the cycle (history: 0)", "period", form="whole", default=0),
+    }
 
     @classmethod
     def examples(cls) -> tuple[Process, ...]:
@@ -93,10 +95,10 @@ class Replay(Process):
     kind = "replay"
     parameters: ClassVar = {
         "history": _HISTORY,
-        "offset": Parameter("period of the trace that period 0 has: a number or one per lane", "period", high=1e6, whole=True, default=0),
+        "offset": Parameter("period of the trace that is period 0", "period", high=1e6, whole=True, default=0),
         "anywhere": Parameter("each lane starts at a random period of the trace", form="switch", default=False),
-        "wrap": Parameter("start over at the end of the trace; else demand is NaN after it", form="switch", default=False),
-    }  # fmt: skip
+        "wrap": Parameter("start over at the end of the trace; else NaN after it", form="switch", default=False),
+    }
 
     @classmethod
     def examples(cls) -> tuple[Process, ...]:
@@ -151,7 +153,8 @@ def bootstrap(history: Any, block: int = 7, *, cycle: int = 1, start: int = 0) -
     numbers = {n: whole_of(kind, n, v, table[n]) for n, v in (("block", block), ("cycle", cycle), ("start", start))}
     if past.shape[0] < numbers["block"] + numbers["cycle"] - 1:
         raise ParameterError(
-            f"{kind}: block = {block} with cycle = {cycle} needs a history of at least {block + cycle - 1} periods, got {past.shape[0]}"
+            f"{kind}: block = {block} with cycle = {cycle} needs a history of at least {block + cycle - 1} periods, "
+            f"got {past.shape[0]}"
         )
     return Bootstrap(past, **numbers)
 

@@ -1,11 +1,11 @@
 """From a random word to a value: inverse distribution functions, accurate in both tails.
 
-A float32 uniform has 2**-24 granularity and cannot tell what happens in the upper tail. Here a value is found by comparing
-a whole 32-bit word with thresholds, small words being large values: the upper tail of a threshold is summed from its own
-end, the lower tail from the other, so both keep their relative accuracy down to 2**-32. No outcome whose probability is 0
-is ever drawn. Outcomes beyond the 2**-33 tails could not be drawn anyway, so tables end there.
+A float32 uniform has 2**-24 granularity and cannot tell what happens in the upper tail. Here a value is found by
+comparing a whole 32-bit word with thresholds, small words being large values: the upper tail of a threshold is summed
+from its own end, the lower tail from the other, so both keep their relative accuracy down to 2**-32. No outcome whose
+probability is 0 is ever drawn. Outcomes beyond the 2**-33 tails could not be drawn anyway, so tables end there.
 
-The comparisons cost next to nothing beside the random words themselves (threefry); `jax.random.poisson` is some 20 times
+The comparisons cost little beside the random words themselves (threefry); `jax.random.poisson` is over ten times
 slower.
 """
 
@@ -116,10 +116,10 @@ def _take(table: Array, index: Array) -> Array:
 
 
 def count(word: Array, table: Array) -> Array:
-    """How many thresholds lie above the word: int32 ``[K, B]`` from ``word [K, B]`` and ``table [J, K, 1|B]`` (falling in J).
+    """How many thresholds lie above the word: int32 ``[K, B]``; ``word [K, B]``, ``table [J, K, 1|B]`` falling in J.
 
-    Short tables are compared entry by entry, which the compiler turns into a handful of vector instructions; of long ones
-    every 2**s-th entry is compared and the rest bisected.
+    Short tables are compared entry by entry, which the compiler turns into a handful of vector instructions; of
+    long ones every 2**s-th entry is compared and the rest bisected.
     """
     n = table.shape[0]
     steps = 0

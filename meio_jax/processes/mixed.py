@@ -83,20 +83,20 @@ class Mixed(Process):
 
     def support(self) -> tuple[np.ndarray, np.ndarray]:
         low, high = zip(*(p.support() for p in self.parts), strict=True)
-        return np.asarray(self._in_place([jnp.asarray(x) for x in low])), np.asarray(
-            self._in_place([jnp.asarray(x) for x in high])
-        )
+        least, most = (self._in_place([jnp.asarray(x) for x in bound]) for bound in (low, high))
+        return np.asarray(least), np.asarray(most)
 
 
 def mixed(parts: Sequence[tuple[Process, int | Sequence[int]]]) -> Mixed:
     """One process out of several, each serving some rows: ``mixed([(poisson(5.0), 0), (replay(trace), (2, 1))])``.
 
     Args:
-      parts: pairs of a process and the row or rows that it serves, in the order of the process's own rows. Together they
-        serve every row from 0 on once.
+      parts: pairs of a process and the row or rows that it serves, in the order of the process's own rows. Together
+        they serve every row from 0 on once.
 
     Raises:
-      InputError: a part is no process or of another role, serves another number of rows, or a row is served twice or not at all.
+      InputError: a part is no process or of another role, serves another number of rows, or a row is served twice or
+        not at all.
     """
     processes: list[Process] = []
     served: list[tuple[int, ...]] = []

@@ -37,7 +37,7 @@ def clipped_normal_moments(mean: Array, sd: Array, rounded: bool = False) -> tup
 
 @pytree
 class Normal(Inverted):
-    """max(0, mean + sd Z), or that rounded to the nearest whole number. Differentiable in both parameters if not rounded."""
+    """max(0, mean + sd Z), or that rounded to whole units. Differentiable in both parameters if not rounded."""
 
     mean: Array  # [K, 1|B] of the normal before it is cut off
     sd: Array  # [K, 1|B]

@@ -16,7 +16,7 @@ __all__ = ["Outages", "outages"]
 
 @pytree
 class Outages(Process):
-    """Up (1) or down (0): an arc that is up fails with probability ``fail`` a period, one that is down is repaired with ``repair``."""
+    """Up (1) or down (0): an arc that is up fails with probability ``fail``, one that is down is up with ``repair``."""
 
     fail: Array  # [I, 1|B]
     repair: Array  # [I, 1|B]
@@ -33,7 +33,7 @@ class Outages(Process):
         return (outages([0.1, 0.0, 0.5], [0.4, 1.0, 0.5]),)
 
     def init(self, key: Array, lanes: int) -> tuple[Array, Array, Array]:
-        """Thresholds of failing and repairing, and whether each arc is up, from the stationary distribution. The key is consumed."""
+        """Thresholds of staying up and of repair, and who is up in the long run. The key is consumed."""
         up = self.long_run_mean()
         word = random_words(key, self.rows, lanes)
         return (
@@ -57,7 +57,7 @@ class Outages(Process):
 
 
 def outages(fail: Any, repair: Any) -> Outages:
-    """Outages of inner arcs: two-state Markov chains, independent of each other, started from their stationary distribution.
+    """Outages of inner arcs: independent two-state Markov chains, started from their stationary distribution.
 
     Times up and down are geometric with means 1 / fail and 1 / repair periods.
 

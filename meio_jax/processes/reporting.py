@@ -23,8 +23,9 @@ _NONE = 1 << 30  # older than any report
 class Reports(Process):
     """Age of the newest report that the planner has of each node.
 
-    Each node reports in each period. The report of period t becomes visible in t + delay, unless it is missing. The planner
-    knows period 0. Values are int32, 0 is up to date: age(t) = min(age(t - 1) + 1, ages of the reports that arrive in t).
+    Each node reports in each period. The report of period t becomes visible in t + delay, unless it is missing. The
+    planner knows period 0. Values are int32, 0 is up to date:
+    age(t) = min(age(t - 1) + 1, ages of the reports that arrive in t).
     """
 
     delay: Process  # lead-time process with N rows
@@ -34,9 +35,9 @@ class Reports(Process):
     role = "reporting"
     kind = "reports"
     parameters: ClassVar = {
-        "delay": Parameter("periods until a report is visible: a number, or a lead time process", "period", form="process", default=0),
+        "delay": Parameter("delay of a report: a number or a lead time process", "period", form="process", default=0),
         "missing": Parameter("probability that a report never arrives", high=1.0, open_high=True, default=0.0),
-    }  # fmt: skip
+    }
 
     @classmethod
     def examples(cls) -> tuple[Process, ...]:
@@ -48,7 +49,7 @@ class Reports(Process):
         return self.delay.rows
 
     def init(self, key: Array, lanes: int) -> Any:
-        """State of the delays, the age, and the reports under way: ``[longest + 1, N, B]`` by periods to go, youngest only."""
+        """State of the delays, age, and age of the youngest report ``[longest + 1, N, B]`` by periods to go."""
         age = jnp.full((self.rows, lanes), -1, jnp.int32)
         return self.delay.init(key, lanes), age, jnp.full((self.longest + 1, self.rows, lanes), _NONE, jnp.int32)
 

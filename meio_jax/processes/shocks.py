@@ -28,7 +28,7 @@ __all__ = ["Shocked", "shocked"]
 
 @pytree
 class Shocked(Process):
-    """base x (1 + s): s jumps to ``size`` with some probability, else shrinks to decay x s. decay 0 is a spike, near 1 a shift."""
+    """base x (1 + s): s jumps to ``size`` now and then, else shrinks to decay x s (0: a spike, near 1: a shift)."""
 
     base: Process
     probability: Array  # [K, 1|B]
@@ -60,7 +60,7 @@ class Shocked(Process):
         return self.base.rows
 
     def init(self, key: Array, lanes: int) -> Any:
-        """The change in force, from its stationary distribution: the last event is geometrically old. The key is consumed."""
+        """The change in force in the long run: the last event is geometrically old. The key is consumed."""
         base_key, age_key = jax.random.split(key)
         u = tail(random_words(age_key, 1 if self.common else self.rows, lanes), self.size.dtype)
         age = jnp.floor(jnp.log(u) / jnp.log1p(-jnp.minimum(self.probability, 1.0 - 1e-7)))

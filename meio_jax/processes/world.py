@@ -134,8 +134,9 @@ def check_processes(network: Network, processes: Processes) -> None:
         if (bad := (low < least) | (high > most)).any():
             row, lane = (int(i[0]) for i in np.nonzero(bad))
             raise ParameterError(
-                f"processes: lead_time of arc {names['inner'][row]!r} may be {low[row, lane]:g} to {high[row, lane]:g} periods, "
-                f"out of the arc's [{w.min_lead_time[row]}, {w.max_lead_time[row]}]; give the arc min_lead_time and max_lead_time"
+                f"processes: lead_time of arc {names['inner'][row]!r} may be {low[row, lane]:g} to {high[row, lane]:g} "
+                f"periods, out of the arc's [{w.min_lead_time[row]}, {w.max_lead_time[row]}]; give the arc "
+                "min_lead_time and max_lead_time"
             )
 
 

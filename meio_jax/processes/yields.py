@@ -29,7 +29,7 @@ class RandomYield(Process):
     kind = "random_yield"
     parameters: ClassVar = {
         "mean": Parameter("mean share of good units", high=1.0),
-        "sd": Parameter("standard deviation, below sqrt(mean (1 - mean)); 0: the mean in every period", high=0.5, open_high=True),
+        "sd": Parameter("standard deviation, below sqrt(mean (1 - mean)); 0: no noise", high=0.5, open_high=True),
     }  # fmt: skip
 
     @classmethod
@@ -100,8 +100,10 @@ def random_yield(mean: Any, sd: Any) -> RandomYield:
         m, s = np.broadcast_arrays(np.asarray(numbers["mean"]), np.asarray(numbers["sd"]))
         if (bad := (s > 0) & (s**2 >= m * (1 - m))).any():
             row, lane = (int(i[0]) for i in np.nonzero(bad))
-            raise ParameterError(f"random_yield: sd = {s[row, lane]:g} (row {row}) must be below sqrt(mean (1 - mean)) = "
-                                 f"{np.sqrt(max(m[row, lane] * (1 - m[row, lane]), 0)):g}")  # fmt: skip
+            bound = np.sqrt(m[row, lane] * (1 - m[row, lane]))
+            raise ParameterError(
+                f"random_yield: sd = {s[row, lane]:g} (row {row}) must be below sqrt(mean (1 - mean)) = {bound:g}"
+            )
     return RandomYield(**numbers)
 
 
