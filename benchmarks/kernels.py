@@ -11,6 +11,8 @@ Every kernel takes ``demand [T, C, lanes]`` (the crossing one ``lead_time [T, 4,
 times faster and not fit for more than a race. It returns each lane's total cost.
 """
 
+# ruff: noqa: NPY002 (inside Numba there is only the legacy interface, one generator for each thread)
+
 from __future__ import annotations
 
 import math

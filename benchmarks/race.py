@@ -2,10 +2,10 @@
 
     python -m benchmarks.race [--quick] [--only serial,tree]
 
-All are played in turns (A B C A B C ...) in one process, so that other load on the machine meets all of them; what counts
-is the median of the ratios of neighbours. All draw their own demand. The kernels play twice: with `numpy.random`, as one
-writes it, which is what the target is set against, and with a small generator of their own ("tuned"). A node-step is
-one node in one period in one lane. The race informs; it never fails for slowness.
+All are played in turns (A B C A B C ...) in one process, so that other load on the machine meets all of them; what
+counts is the median of the ratios of neighbours. All draw their own demand. The kernels play twice: with
+`numpy.random`, as one writes it, which is what the target is set against, and with a small generator of their own
+("tuned"). A node-step is one node in one period in one lane. The race informs; it never fails for slowness.
 """
 
 from __future__ import annotations
@@ -144,12 +144,10 @@ def race(case: Case, lanes: int, periods: int, repetitions: int) -> Result:
 def run_race(quick: bool = False, only: Sequence[str] = ()) -> list[Result]:
     """All cases, each result printed as it comes."""
     lanes, periods, repetitions = (4_096, 200, 5) if quick else (8_192, 500, 15)
-    print(
-        f"{lanes} lanes in blocks of {BLOCK}, {periods} periods, {repetitions} rounds; M node-steps/s, ratio median (range)"
-    )
-    print(
-        f"{'case':26}{'library':>8}{'numba':>7}{'tuned':>7}{'ratio':>20}{'ratio to tuned':>20}{'target':>8}{'compile':>9}"
-    )
+    print(f"{lanes} lanes in blocks of {BLOCK}, {periods} periods, {repetitions} rounds")
+    print("millions of node-steps a second; ratios are medians, with their range")
+    heads = ("case", "library", "numba", "tuned", "ratio", "ratio to tuned", "target", "compile")
+    print("{:26}{:>8}{:>7}{:>7}{:>20}{:>20}{:>8}{:>9}".format(*heads))
     results = []
     for case in all_cases():
         if only and case.name.split()[0] not in only:

@@ -1,4 +1,4 @@
-"""Play a policy over a horizon: in one scan, over a given scenario or over fresh draws, with or without the trajectory."""
+"""Play a policy over a horizon, as one scan: over a given scenario or fresh draws, with or without the trajectory."""
 
 from __future__ import annotations
 
@@ -63,14 +63,13 @@ def begin(
 ) -> Carry:
     """The carry at time 0. ``oldest``: the greatest age of a report that is remembered. The key is consumed."""
     state = initial_state(network, lanes)
-    drawn = isinstance(source, Processes)
-    late = source.reporting is not None if drawn else source.shocks.report_age is not None
+    late = source.shocks.report_age is not None if isinstance(source, Scenario) else source.reporting is not None
     if late and oldest <= 0:
         raise InputError("reports are late here: say with oldest= how old a report may become and still be read")
     return Carry(
         state=state,
         memory=policy.memory(network, lanes),
-        process=init_processes(source, key, lanes) if drawn else None,
+        process=None if isinstance(source, Scenario) else init_processes(source, key, lanes),
         reports=init_reports(network, state, oldest) if late else None,
     )
 
@@ -115,13 +114,13 @@ def rollout(
       periods: horizon; with a scenario at most its length, which is also the default.
       lanes: number of lanes; with a scenario its own number.
       warmup: periods at the start that the totals leave out.
-      measure: a hashable ``(network, flows) -> pytree of [B]``, summed over periods: plainly over up to 32 of them, these
-        sums with compensation, so that ten years in float32 stay accurate.
+      measure: a hashable ``(network, flows) -> pytree of [B]``, summed over periods: plainly over up to 32 of them,
+        these sums with compensation, so that ten years in float32 stay accurate.
       keep_trajectory: also return every period.
       carry: continue from here instead of from the initial state.
-      block: play the lanes in blocks of this size, each from start to end, to stay in the cache, and as many side by
-        side as there are cores (up to 4); must divide ``lanes``. On CPUs 512 to 1024 is good for small networks, less for
-        large ones. Draws then differ from the unblocked ones; totals are joined again along the lane axis.
+      block: play the lanes in blocks of this size, each from start to end, to stay in the cache, and several side by
+        side on the cores (up to 4); must divide ``lanes``. On CPUs 512 is good for most networks: see `benchmarks.run`.
+        Draws then differ from the unblocked ones; totals are joined again along the lane axis.
       oldest: with late reports, the greatest age that is remembered.
 
     Raises:
@@ -155,6 +154,7 @@ def _rollout(
     if block is None or block == lanes:
         return _scan(network, policy, theta, source, key, warmup, carry, periods, lanes, measure, keep, oldest)
     blocks = lanes // block
+    tree: Any
     leaves, tree = jax.tree.flatten((network, theta, source))
     laned = (True, policy.theta_has_lanes, True)
     counts = [len(jax.tree.leaves(part)) for part in (network, theta, source)]
@@ -172,6 +172,7 @@ def _rollout(
 
     ways = math.gcd(blocks, WAYS)
     feeds = jax.tree.map(lambda x: x.reshape(ways, -1, *x.shape[1:]), (jax.random.split(key, blocks), mapped))
+    one = jax.checkpoint(one, prevent_cse=False)  # a gradient plays a block again rather than keep what all of them saw
     parts = [jax.lax.map(one, jax.tree.map(lambda x, way=way: x[way], feeds)) for way in range(ways)]
     out = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
@@ -188,10 +189,9 @@ def _scan(
 ) -> Rollout:  # fmt: skip
     """Play stretches of some periods: their shocks are drawn together, and their sum is added to the total once."""
     start, play, draw = jax.random.split(key, 3)
-    if carry is None:
-        carry = begin(network, policy, source, start, lanes, oldest=oldest)
+    begun = begin(network, policy, source, start, lanes, oldest=oldest) if carry is None else carry
     scenario = isinstance(source, Scenario)
-    each, measured = jax.eval_shape(lambda: _example(network, policy, theta, carry, source, lanes, measure))
+    each, measured = jax.eval_shape(lambda: _example(network, policy, theta, begun, source, lanes, measure))
     stretch = _stretch(periods, 0 if scenario else sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(each)))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), measured)
 
@@ -220,8 +220,8 @@ def _scan(
         jax.random.split(play, periods),
     )
     feed = jax.tree.map(lambda x: x.reshape(-1, stretch, *x.shape[1:]), feed)
-    (carry, total, _), kept = jax.lax.scan(play_stretch, (carry, zeros, zeros), feed)
-    return Rollout(total, carry, jax.tree.map(lambda x: x.reshape(periods, *x.shape[2:]), kept))
+    (after, total, _), kept = jax.lax.scan(play_stretch, (begun, zeros, zeros), feed)
+    return Rollout(total, after, jax.tree.map(lambda x: x.reshape(periods, *x.shape[2:]), kept))
 
 
 def _stretch(periods: int, size: int) -> int:
@@ -231,7 +231,7 @@ def _stretch(periods: int, size: int) -> int:
 
 
 def _draw_stretch(source: Processes, keys: Array, carry: Any, times: Array, lanes: int) -> tuple[Shock, Any]:
-    """The shocks of some periods, leaves ``[k, .., B]``: all at once where nothing that is drawn depends on the past."""
+    """The shocks of some periods, leaves ``[k, .., B]``: all at once where nothing drawn depends on the past."""
     processes = [p for field in dataclasses.fields(source) if (p := getattr(source, field.name)) is not None]
     if all(p.memoryless for p in processes):
         return jax.vmap(lambda key, t: sample_shock(source, key, carry, t, lanes)[0])(keys, times), carry

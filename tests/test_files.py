@@ -1,5 +1,7 @@
 """Network files: what is written is what is read, and every bad file is one named error that says where."""
 
+# ruff: noqa: E501  (tables of bad files read best with one a line)
+
 import json
 import os
 import re

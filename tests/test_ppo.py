@@ -184,13 +184,13 @@ def test_a_reward_that_comes_two_periods_later_is_learned():
 def test_a_chain_comes_near_its_optimum_in_seconds():
     """The short form of `experiments.ppo_goldens`."""
     probe = probes.example_6_1()
-    config = PPOConfig(updates=40, lanes=128, segment=16)
+    config = PPOConfig(updates=80, lanes=128, segment=16)
     start = init_train(config, *probe[:2], PPOHyper(), jax.random.key(0))
-    state, _ = train(config, *probe[:2], PPOHyper(learning_rate=2e-3), jax.random.key(0))
+    state, _ = train(config, *probe[:2], PPOHyper(learning_rate=3e-3), jax.random.key(0))
     before, _ = cost_of(config, probe, start.theta)
     cost, error = cost_of(config, probe, state.theta)
-    assert before > 1.05 * probe.optimum, before
-    assert cost < 1.02 * probe.optimum, (cost, error)
+    assert before > 1.02 * probe.optimum, before
+    assert cost < 1.01 * probe.optimum, (cost, error)
 
 
 @pytest.mark.slow

@@ -456,11 +456,17 @@ def test_outages_have_geometric_lengths():
 
 
 def test_yields():
-    x = play(random_yield([0.9, 0.5, 1.0], [0.05, 0.28, 0.0]), periods=64)
-    for row, (m, s) in enumerate([(0.9, 0.05), (0.5, 0.28)]):
+    cases = [(0.9, 0.05), (0.5, 0.28)]
+    x = play(random_yield([0.9, 0.5, 0.9, 1.0], [0.05, 0.28, 0.29, 0.0]), periods=64)
+    for row, (m, s) in enumerate(cases):
         w = m * (1 - m) / s**2 - 1
         check_cdf(x[:, row], stats.beta(m * w, (1 - m) * w))
-    assert (x[:, 2] == 1).all()
+    # All or nothing: shape parameters of 0.06 and 0.007, quantiles too small for float32, shares not.
+    w = 0.9 * 0.1 / 0.29**2 - 1
+    for edge in (1e-20, 1e-3, 0.5, 0.99):
+        check_share((x[:, 2] <= edge).sum(), stats.beta.cdf(edge, 0.9 * w, 0.1 * w), x[:, 2].size)
+    check_moments(x[:, 2], 0.9, 0.29)
+    assert (x[:, 3] == 1).all()
     y = play(uniform_yield([0.0, 0.4], [1.0, 0.6]))
     check_cdf(y[:, 0], stats.uniform(0, 1))
     check_cdf(y[:, 1], stats.uniform(0.4, 0.2))

@@ -170,6 +170,6 @@ def plain_numbers(theta: Any) -> Any:
     def one(x: Any) -> Any:
         x = np.asarray(x)
         x = x[..., 0] if x.ndim and x.shape[-1] == 1 else x
-        return np.vectorize(lambda v: float(str(v)), otypes=[float])(x).tolist()
+        return np.reshape([float(str(v)) for v in x.ravel()], x.shape).tolist()
 
     return jax.tree.map(one, theta)

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from meio_jax.errors import UnsupportedFileError
-from meio_jax.files.convert import system_of, tree_of
+from meio_jax.files.convert import system_of
+from meio_jax.files.describe import tree_of
 from meio_jax.files.schema import VERSION, json_schema
 from meio_jax.files.syntax import FORMATS, parse_tree, read_text
 from meio_jax.files.validate import Source, validate

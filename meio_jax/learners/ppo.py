@@ -87,7 +87,7 @@ def train_chunk(
 
     Returns:
       The state, and metrics: leaves ``[updates]``, and with evaluation ``eval_*`` leaves ``[updates / eval_every]``.
-      Where a loss or a weight is not finite the state stays what it was and ``finite`` is false from there on.
+      Where a loss or a weight is not finite the state stays what it was (with another key) and ``finite`` is false.
 
     Raises:
       InputError: ``updates`` is no multiple of ``eval_every``.
@@ -146,8 +146,8 @@ def _chunk(
         new, metrics = _update(config, network, processes, hyper, state)
         leaves = (*jax.tree.leaves(new.params), metrics["loss"], metrics["reward"])
         fine = jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
-        kept = jax.tree.map(lambda a, b: jnp.where(fine, a, b), new, state)
-        return kept, {**metrics, "finite": fine}
+        kept = jax.tree.map(lambda a, b: jnp.where(fine, a, b), new.replace(key=None), state.replace(key=None))
+        return kept.replace(key=new.key), {**metrics, "finite": fine}  # the old key is consumed
 
     if not config.eval_every:
         return jax.lax.scan(one, state, length=updates)

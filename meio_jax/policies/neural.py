@@ -1,6 +1,6 @@
 """Neural policies: an actor-critic over `meio_jax.features`, with any head of `meio_jax.actions`.
 
-Flax ``linen`` modules stand behind plain functions of parameter trees. Torso, initialisation and state-independent
+Flax ``linen`` modules stand behind plain functions of parameter trees. Separate torsos and a state-independent
 standard deviation follow Andrychowicz et al. (2021), What Matters for On-Policy Deep Actor-Critic Methods (arXiv
 2006.05990); the last layer of the actor starts at zero, so that an untrained policy is its head's reference rule.
 """
@@ -31,6 +31,10 @@ __all__ = ["ACTIVATIONS", "ActorCritic", "NeuralPolicy", "Theta"]
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "elu": nn.elu, "silu": nn.silu, "gelu": nn.gelu}
 
+# Not the orthogonal matrices that PPO is often started with: two batched QR factorisations in one program, as vmap makes
+# them, wait for each other for ever in XLA's CPU runtime with two threads (jaxlib 0.10.2).
+WEIGHTS = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+
 
 @pytree
 class Theta:
@@ -59,7 +63,7 @@ class ActorCritic(nn.Module):
         def torso(name: str) -> Array:
             y = x
             for i, width in enumerate(self.widths):
-                y = act(nn.Dense(width, kernel_init=nn.initializers.orthogonal(2**0.5), name=f"{name}_{i}")(y))
+                y = act(nn.Dense(width, kernel_init=WEIGHTS, name=f"{name}_{i}")(y))
             return y
 
         hidden = torso("torso" if self.shared else "actor")
@@ -68,7 +72,7 @@ class ActorCritic(nn.Module):
         if self.choices:
             out = out.reshape(*out.shape[:-1], self.outputs, self.choices)
         hidden = hidden if self.shared else torso("critic")
-        value = nn.Dense(1, kernel_init=nn.initializers.orthogonal(1.0), name="critic_out")(hidden)
+        value = nn.Dense(1, kernel_init=WEIGHTS, name="critic_out")(hidden)
         return out, value[..., 0]
 
 

@@ -27,14 +27,14 @@ def stationary(transition: Array) -> Array:
     n = transition.shape[0]
     a = transition
     for k in range(n - 1, 0, -1):
-        column = a[:k, k] / a[k, :k].sum(0)
+        column = a[:k, k] / a[k, :k].sum(0, keepdims=True)
         a = a.at[:k, k].set(column)
         a = a.at[:k, :k].add(column[:, None] * a[k, :k][None])
     share = [jnp.ones_like(a[0, 0])]
     for k in range(1, n):
         share.append(sum(share[i] * a[i, k] for i in range(k)))  # type: ignore[arg-type]
     x = jnp.stack(share)
-    return x / x.sum(0)
+    return x / x.sum(0, keepdims=True)
 
 
 def chain_tables(transition: Array) -> tuple[Array, Array]:

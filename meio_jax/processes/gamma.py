@@ -15,14 +15,14 @@ from meio_jax.processes.base import Inverted, Parameter, Process, rows_of, switc
 from meio_jax.processes.inverse import count, offset_of, thresholds, uniform_of_key
 from meio_jax.struct import pytree, static
 
-__all__ = ["Gamma", "gamma", "standard_gamma"]
+__all__ = ["Gamma", "gamma", "log_standard_gamma"]
 
 #: An attempt is refused with probability below 0.049, so five fail with probability below 3e-7; the last then stands.
 _ATTEMPTS = 5
 
 
-def standard_gamma(key: Array, shape: Array, size: tuple[int, ...]) -> Array:
-    """Gamma draws with the given shape parameter and scale 1, by the method of Marsaglia and Tsang (2000).
+def log_standard_gamma(key: Array, shape: Array, size: tuple[int, ...]) -> Array:
+    """Logarithm of gamma draws with the given shape parameter and scale 1, by the method of Marsaglia and Tsang (2000).
 
     doi:10.1145/358407.358414. The attempts are a fixed number, so no loop waits for the slowest lane. Gradients
     do not pass through the shape parameter. The key is consumed.
@@ -41,8 +41,9 @@ def standard_gamma(key: Array, shape: Array, size: tuple[int, ...]) -> Array:
     chosen = jnp.maximum(v[-1], 0.0)
     for i in reversed(range(_ATTEMPTS - 1)):
         chosen = jnp.where(good[i], v[i], chosen)
-    boost = uniform_of_key(boost_key, size, shape.dtype) ** (1.0 / shape)
-    return d * chosen * jnp.where(small, boost, 1.0)
+    # In logarithms, because with a small shape most draws are too small for float32.
+    boost = jnp.log(uniform_of_key(boost_key, size, shape.dtype)) / shape
+    return jnp.log(d * jnp.maximum(chosen, 1e-30)) + jnp.where(small, boost, 0.0)
 
 
 @pytree
@@ -88,7 +89,7 @@ class Gamma(Inverted):
         if self.rounded:
             return super().sample(key, carry, t, lanes)
         shape, scale = self._shape_scale()
-        return scale * standard_gamma(key, shape, (self.rows, lanes)), carry
+        return scale * jnp.exp(log_standard_gamma(key, shape, (self.rows, lanes))), carry
 
     def invert(self, carry: Any, word: Array, t: Array) -> Array:
         offset, table = carry

@@ -11,7 +11,7 @@ from jax import Array
 
 from meio_jax.errors import ParameterError
 from meio_jax.processes.base import Inverted, Parameter, Process, rows_of
-from meio_jax.processes.gamma import standard_gamma
+from meio_jax.processes.gamma import log_standard_gamma
 from meio_jax.processes.inverse import tail
 from meio_jax.struct import pytree
 
@@ -48,9 +48,8 @@ class RandomYield(Process):
         mean = jnp.where(random, self.mean, 0.5)
         weight = mean * (1.0 - mean) / jnp.where(random, self.sd, 0.1) ** 2 - 1.0
         shape = jnp.stack([mean * weight, (1.0 - mean) * weight])
-        good, bad = standard_gamma(key, shape, (2, self.rows, lanes))
-        share = good / jnp.maximum(good + bad, 1e-30)
-        return jnp.where(random, share, self.mean), carry
+        good, bad = log_standard_gamma(key, shape, (2, self.rows, lanes))
+        return jnp.where(random, jax.nn.sigmoid(good - bad), self.mean), carry
 
     def long_run_mean(self) -> Array:
         return self.mean
