@@ -5,7 +5,7 @@ SHELL  := /bin/bash
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.setup-done
-EXTRAS := data notebooks bench dev
+EXTRAS := data notebooks gym bench dev
 UV     := $(shell command -v uv 2>/dev/null)
 
 # The first Python at 3.11 or later; `make setup PYTHON=/path/to/python3.12` chooses another.

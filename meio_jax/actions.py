@@ -61,6 +61,10 @@ class Head(Protocol):
         """The number K of decisions."""
         ...
 
+    def nodes(self, w: Wiring) -> tuple[int, ...]:
+        """For each of the K decisions the node that it orders for."""
+        ...
+
     def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
         """``[B, K]`` to ``[I, B]`` units. NaN stays NaN."""
         ...
@@ -128,6 +132,9 @@ class OrderUpTo(_Continuous):
     def outputs(self, w: Wiring) -> int:
         return w.n_inputs + len(_shares(w))
 
+    def nodes(self, w: Wiring) -> tuple[int, ...]:
+        return (*w.node_of_input, *(w.dst[e] for e in _shares(w)))
+
     def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
         at, reference, spread = _position(network, scale, seen, self.position)
         out = raw.T.astype(at.dtype)
@@ -143,6 +150,9 @@ class Quantity(_Continuous):
 
     def outputs(self, w: Wiring) -> int:
         return w.n_inner
+
+    def nodes(self, w: Wiring) -> tuple[int, ...]:
+        return w.dst[: w.n_inner]
 
     def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
         return scale.arc * jax.nn.softplus(raw.T.astype(scale.arc.dtype) + math.log(math.e - 1.0))
@@ -160,6 +170,9 @@ class Percentage(_Continuous):
 
     def outputs(self, w: Wiring) -> int:
         return w.n_inputs + len(_shares(w))
+
+    def nodes(self, w: Wiring) -> tuple[int, ...]:
+        return (*w.node_of_input, *(w.dst[e] for e in _shares(w)))
 
     def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
         at, reference, _ = _position(network, scale, seen, self.position)
@@ -189,6 +202,9 @@ class Tiers:
 
     def outputs(self, w: Wiring) -> int:
         return w.n_inner
+
+    def nodes(self, w: Wiring) -> tuple[int, ...]:
+        return w.dst[: w.n_inner]
 
     def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
         table = jnp.asarray(self.multiples, scale.arc.dtype)

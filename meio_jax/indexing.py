@@ -73,7 +73,7 @@ def sum_groups(x: Array, groups: Sequence[Sequence[int]]) -> Array:
         return out[0] if len(out) == 1 else jnp.concatenate(out)
     if max(len(g) for g in groups) <= 4:
         return reduce_groups(x, groups, jnp.add, 0.0)
-    index = np.asarray([i for g in groups for i in g], dtype=np.int32)
+    index = [i for g in groups for i in g]
     owner = np.asarray([k for k, g in enumerate(groups) for _ in g], dtype=np.int32)
     return jax.ops.segment_sum(rows(x, index), owner, len(groups), indices_are_sorted=True, mode="promise_in_bounds")
 

@@ -1,8 +1,8 @@
 """Costs and key performance indicators, read from `Flows` and nothing else.
 
 A period's `tally` is additive: sums over periods, lanes and machines are all that is needed to compute any ratio here
-exactly. `kpis` turns summed tallies into indicators. Definitions after Silver, Pyke and Thomas, Inventory and Production
-Management in Supply Chains (2017), chapter 6, and Snyder and Shen (2019), section 4.3.
+exactly. `kpis` turns summed tallies into indicators. Definitions after Silver, Pyke and Thomas, Inventory and
+Production Management in Supply Chains (2017), chapter 6, and Snyder and Shen (2019), section 4.3.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
+from meio_jax.indexing import sum_groups
 from meio_jax.network import Network
 from meio_jax.simulator import Flows
 from meio_jax.struct import pytree
 
-__all__ = ["COSTS", "Tally", "cost_terms", "kpis", "tally", "total_cost"]
+__all__ = ["COSTS", "Tally", "cost_terms", "costs_by_node", "kpis", "tally", "total_cost"]
 
 #: Terms of the total cost; revenue counts negative.
 COSTS = ("holding", "transit", "backlog", "lost", "fixed", "purchase", "operating", "scrap", "revenue")
@@ -49,6 +50,37 @@ def total_cost(network: Network, flows: Flows) -> Array:
     terms = cost_terms(network, flows)
     revenue = terms.pop("revenue")
     return sum(terms.values(), -revenue)
+
+
+def costs_by_node(network: Network, flows: Flows) -> dict[str, Array]:
+    """The terms of `cost_terms` at the node where each arises, ``[N, B]``; absent features are left out.
+
+    What a node owes, loses or sells is its own (what suppliers outside owe: the receiver's), and so is what it orders
+    and what is on its way to it.
+    """
+    w = network.wiring
+    inner = w.n_inner
+    owed_by = [arcs + tuple(e for e in w.in_arcs[n] if w.src[e] < 0) for n, arcs in enumerate(w.out_arcs)]
+    to_customers = [[e - inner for e in arcs if e >= inner] for arcs in w.out_arcs]
+    here: list[list[int]] = [[n] for n in range(w.n_nodes)]
+    scrapped = flows.expired + flows.overflow
+    placed = (flows.ordered[:inner] > 0).astype(flows.on_hand.dtype)
+    table = {
+        "holding": (network.holding_cost, flows.on_hand, here),
+        "transit": (network.transit_holding_cost, flows.in_transit, w.in_arcs),
+        "backlog": (network.backlog_cost, flows.backlog, owed_by),
+        "lost": (network.lost_cost, flows.lost, owed_by),
+        "fixed": (network.fixed_order_cost, placed, w.in_arcs),
+        "purchase": (network.unit_cost, flows.shipped[:inner], w.in_arcs),
+        "operating": (network.operating_cost, flows.built, here),
+        "scrap": (network.scrap_cost, scrapped, here),
+        "revenue": (network.price, flows.shipped[inner:], to_customers),
+    }
+    terms = {name: sum_groups(rate * units, at) for name, (rate, units, at) in table.items() if rate is not None}
+    if flows.components.shape[0] and network.component_holding_cost is not None:
+        waiting = sum_groups(network.component_holding_cost * flows.components, w.inputs_of_node)
+        terms["holding"] = terms["holding"] + waiting
+    return terms
 
 
 @pytree
@@ -125,9 +157,11 @@ def tally(network: Network, flows: Flows) -> Tally:
 def kpis(sums: Tally) -> dict[str, Array]:
     """Indicators from summed tallies, each ``[B]``.
 
-    cost: money per period. fill_rate: share of demand served from stock in its own period (type 2). cycle_service: share
-    of customer-periods with demand in which none of it was unmet (type 1). stockouts: customer-periods with unmet demand, per period.
-    stock, in_transit, backlog: average units. lost: units per period. turnover: units sold per period over average stock. days_of_supply:
+    cost: money per period. fill_rate: share of demand served from stock in its own period (type 2). cycle_service:
+    share of customer-periods with demand in which none of it was unmet (type 1). stockouts: customer-periods with unmet
+    demand, per period.
+    stock, in_transit, backlog: average units. lost: units per period. turnover: units sold per period over average
+    stock. days_of_supply:
     average stock over demand per period.
     """
 

@@ -144,6 +144,22 @@ class Wiring:
         return _group(depth, max(depth) + 1)
 
     @cached_property
+    def related(self) -> tuple[tuple[int, ...], ...]:
+        """For each node itself, all that it feeds and all that feeds it, however far: what its orders can help or hurt
+        other than by competing for the same stock.
+        """
+        below: list[set[int]] = [set() for _ in self.nodes]
+        for n in range(self.n_nodes - 1, -1, -1):
+            for e in self.out_arcs[n]:
+                if e < self.n_inner:
+                    below[n] |= {self.dst[e]} | below[self.dst[e]]
+        above: list[set[int]] = [set() for _ in self.nodes]
+        for n, found in enumerate(below):
+            for m in found:
+                above[m].add(n)
+        return tuple(tuple(sorted({n} | below[n] | above[n])) for n in range(self.n_nodes))
+
+    @cached_property
     def levels(self) -> tuple[int, ...]:
         """For each node the longest path from outside, 0 for a node fed by suppliers only: its echelon for drawing."""
         level = [0] * self.n_nodes

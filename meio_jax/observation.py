@@ -111,7 +111,8 @@ def init_reports(network: Network, state: State, oldest: int) -> Reports:
 def file_report(network: Network, reports: Reports, seen: Observation, age: Array) -> tuple[Reports, Observation]:
     """File this period's true picture and return what has been reported of it.
 
-    A node reports its stock, its components, its demand, what it owes its customers, and what is owed to it and on its way.
+    A node reports its stock, its components, its demand, what it owes its customers, and what is owed to it and on its
+    way.
     The planner knows its own orders: those placed since the report was written are ``unreported``.
 
     Args:
@@ -172,7 +173,8 @@ def on_order(network: Network, seen: Observation) -> Array:
 
 
 def installation_position(network: Network, seen: Observation) -> Array:
-    """``[M, B]`` installation inventory position of each node with respect to each of its inputs, in units of the node's own product:
+    """``[M, B]`` installation inventory position of each node with respect to each of its inputs, in units of the
+    node's own product:
     on hand + (inputs waiting + on order) / units - owed to customers and other nodes.
     """
     w = network.wiring
@@ -188,14 +190,17 @@ def installation_position(network: Network, seen: Observation) -> Array:
 def echelon_position(network: Network, seen: Observation) -> Array:
     """``[M, B]`` echelon inventory position: the installation position plus all that is downstream of it, in own units.
 
-    Axsaeter and Rosling (1993), Management Science 39(10): the sum of the installation positions of the node and of everything
-    it feeds, each in units of this node's product. An input with several sources counts for each of them in equal shares.
+    Axsaeter and Rosling (1993), Management Science 39(10): the sum of the installation positions of the node and of
+    everything it feeds, each in units of this node's product. An input with several sources counts for each of them in
+    equal shares.
     """
     return accumulate_downstream(network, installation_position(network, seen))
 
 
 def accumulate_downstream(network: Network, local: Array) -> Array:
-    """``[M, B]`` to ``[M, B]``: add to each input's value those of the inputs that its node feeds, times their units."""
+    """``[M, B]`` to ``[M, B]``: add to each input's value those of the inputs that its node feeds, times their
+    units.
+    """
     w = network.wiring
     sources = [len(w.arcs_of_input[m]) for m in range(w.n_inputs)]
     parts: list[tuple[list[int], Array]] = []

@@ -12,56 +12,70 @@ import jax.numpy as jnp
 from jax import Array
 
 from meio_jax.errors import UnknownNameError
-from meio_jax.kpis import COSTS, cost_terms, total_cost
+from meio_jax.indexing import sum_groups
+from meio_jax.kpis import COSTS, costs_by_node, total_cost
 from meio_jax.network import Network
 from meio_jax.simulator import Flows
 
-__all__ = ["TERMS", "reward"]
+__all__ = ["TERMS", "reward", "reward_by_node"]
 
 Weights = Mapping[str, Array | float]
 
 
+def _at_customers(network: Network, units: Array) -> Array:
+    """``[C, B]`` to ``[N, B]``, at the node that serves the customer."""
+    w = network.wiring
+    return sum_groups(units, [[e - w.n_inner for e in arcs if e >= w.n_inner] for arcs in w.out_arcs])
+
+
 def _unmet(network: Network, flows: Flows) -> Array:
     inner = network.wiring.n_inner
-    return (flows.ordered[inner:] - flows.filled[inner:]).sum(0)
+    return _at_customers(network, flows.ordered[inner:] - flows.filled[inner:])
 
 
-#: Beside the cost terms of `meio_jax.kpis`: physical quantities, units ``[B]`` in a period.
+#: Beside the cost terms of `meio_jax.kpis`: physical quantities at each node, units ``[N, B]`` in a period.
 TERMS: dict[str, Callable[[Network, Flows], Array]] = {
     "unmet": _unmet,
-    "filled": lambda network, flows: -flows.filled[network.wiring.n_inner :].sum(0),
-    "lost_units": lambda network, flows: flows.lost[network.wiring.n_inner :].sum(0),
-    "backlog_units": lambda network, flows: flows.backlog[network.wiring.n_inner :].sum(0),
-    "stock": lambda network, flows: flows.on_hand.sum(0),
-    "in_transit": lambda network, flows: flows.in_transit.sum(0),
-    "ordered": lambda network, flows: flows.ordered[: network.wiring.n_inner].sum(0),
-    "scrapped": lambda network, flows: (flows.expired + flows.overflow).sum(0),
+    "filled": lambda network, flows: -_at_customers(network, flows.filled[network.wiring.n_inner :]),
+    "lost_units": lambda network, flows: _at_customers(network, flows.lost[network.wiring.n_inner :]),
+    "backlog_units": lambda network, flows: _at_customers(network, flows.backlog[network.wiring.n_inner :]),
+    "stock": lambda network, flows: flows.on_hand,
+    "in_transit": lambda network, flows: sum_groups(flows.in_transit, network.wiring.in_arcs),
+    "ordered": lambda network, flows: sum_groups(flows.ordered[: network.wiring.n_inner], network.wiring.in_arcs),
+    "scrapped": lambda network, flows: flows.expired + flows.overflow,
 }
 
 
 def reward(weights: Weights | None, network: Network, flows: Flows) -> Array:
-    """The period's reward ``[B]``.
+    """The period's reward ``[B]``: the sum of `reward_by_node`.
 
     Args:
       weights: None for the negative total cost; else for each named term its weight, a number or ``[1|B]``. Names are
-        those of `meio_jax.kpis.COSTS` (money) and of `TERMS` (units), and ``"cost"`` for the total.
+      those of
+        `meio_jax.kpis.COSTS` (money) and of `TERMS` (units), and ``"cost"`` for the total.
 
     Raises:
       UnknownNameError: a name is no term.
     """
-    if weights is None:
-        return -total_cost(network, flows)
-    money = cost_terms(network, flows)
-    known = {"cost", *COSTS, *TERMS}
-    total = jnp.zeros_like(flows.on_hand[0])
-    for name, weight in weights.items():
-        if name not in known:
-            raise UnknownNameError(f"reward term {name!r} is not one of {', '.join(sorted(known))}")
+    return -total_cost(network, flows) if weights is None else reward_by_node(weights, network, flows).sum(0)
+
+
+def reward_by_node(weights: Weights | None, network: Network, flows: Flows) -> Array:
+    """The period's reward at the node where it arises, ``[N, B]``. Arguments and errors as in `reward`."""
+    money = costs_by_node(network, flows)
+    if "revenue" in money:
+        money["revenue"] = -money["revenue"]
+    cost = sum(money.values(), jnp.zeros_like(flows.on_hand))
+    total = jnp.zeros_like(flows.on_hand)
+    for name, weight in ({"cost": 1.0} if weights is None else weights).items():
         if name == "cost":
-            term = total_cost(network, flows)
+            term = cost
         elif name in TERMS:
             term = TERMS[name](network, flows)
+        elif name in COSTS:
+            term = money.get(name, jnp.zeros_like(cost))
         else:
-            term = -money[name] if name == "revenue" else money[name]
+            known = sorted({"cost", *COSTS, *TERMS})
+            raise UnknownNameError(f"reward term {name!r} is not one of {', '.join(known)}")
         total = total - weight * term
     return total

@@ -26,7 +26,7 @@ from meio_jax.struct import pytree
 __all__ = ["Carry", "Rollout", "Trajectory", "begin", "play_period", "rollout"]
 
 #: At most so many periods are drawn and summed together, and their shocks may take so many bytes.
-STRETCH, STRETCH_BYTES = 32, 1 << 18
+STRETCH, STRETCH_BYTES = 64, 1 << 18
 #: Blocks of lanes that are played side by side, on a core each; it changes the program and no number in it.
 WAYS = min(4, os.cpu_count() or 1)
 
@@ -114,7 +114,7 @@ def rollout(
       periods: horizon; with a scenario at most its length, which is also the default.
       lanes: number of lanes; with a scenario its own number.
       warmup: periods at the start that the totals leave out.
-      measure: a hashable ``(network, flows) -> pytree of [B]``, summed over periods: plainly over up to 32 of them,
+      measure: a hashable ``(network, flows) -> pytree of [B]``, summed over periods: plainly over up to 64 of them,
         these sums with compensation, so that ten years in float32 stay accurate.
       keep_trajectory: also return every period.
       carry: continue from here instead of from the initial state.

@@ -8,9 +8,9 @@ One period, in order (the full text, with every rounding rule, is section 3 of A
 3. what is not served is kept as backlog or lost; goodwill follows the service of the period;
 4. stock ages, expires and overflows; pipelines move on.
 
-``demand_first`` and ``order_first`` have the same dynamics: they differ in what the planner saw before ordering. Event order
-after Zipkin, Foundations of Inventory Management (2000), section 9.4, and Snyder and Shen, Fundamentals of Supply Chain Theory
-(2019), section 6.2. The simulator never stops a gradient.
+``demand_first`` and ``order_first`` have the same dynamics: they differ in what the planner saw before ordering. Event
+order after Zipkin, Foundations of Inventory Management (2000), section 9.4, and Snyder and Shen, Fundamentals of Supply
+Chain Theory (2019), section 6.2. The simulator never stops a gradient.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Flows:
     """Everything that moved in a period or stands at its end; costs and KPIs read nothing else.
 
     ordered, shipped, filled, lost, backlog: ``[E, B]``; received, in_transit: ``[I, B]``;
-    started, built, expired, overflow, on_hand: ``[N, B]``; components: ``[M or 0, B]``. Meanings in ARCHITECTURE.md, section 2.
+    started, built, expired, overflow, on_hand: ``[N, B]``; components: ``[M or 0, B]``. Meanings in ARCHITECTURE.md,
+    section 2.
     """
 
     ordered: Array
@@ -137,7 +138,7 @@ def transition(
     lost = jnp.zeros_like(owed) if network.keep is None else _whole(w, (1.0 - network.keep) * unmet, 0.5)
     backlog = jnp.maximum(owed - shipped - lost, 0.0)
     goodwill = state.goodwill
-    if goodwill is not None:
+    if goodwill is not None and network.erosion is not None and network.restoration is not None:
         some = asked > 0
         share = jnp.where(some, unmet[inner:] / jnp.where(some, asked, 1.0), 0.0)
         goodwill = goodwill * (1.0 - network.erosion * share) + network.restoration * (1.0 - goodwill) * (1.0 - share)
@@ -182,6 +183,7 @@ def place_orders(network: Network, orders: Array) -> Array:
     size = jnp.ones((1, 1), q.dtype) if lot is None else jnp.where(lot > 0, lot, 1.0)
     if lot is not None:
         q = jnp.where(lot == 0, q, jnp.floor(q / size + 0.5) * lot)
+    floor = None
     if least is not None:
         floor = least if lot is None else jnp.where(lot > 0, jnp.ceil(least / size) * size, least)
         q = jnp.where(wanted < floor, jnp.where(wanted < 0.5 * floor, 0.0, floor), q)
@@ -192,7 +194,7 @@ def place_orders(network: Network, orders: Array) -> Array:
             some = ~jnp.isinf(most)
             cap = jnp.where((lot > 0) & some, jnp.floor(jnp.where(some, most, 0.0) / size) * size, most)
         q = jnp.minimum(q, cap)
-        if least is not None:
+        if floor is not None:
             q = jnp.where(floor > cap, q * 0.0, q)
     return q
 
@@ -256,7 +258,9 @@ class _Shipments:
 def _receive_first(
     network: Network, state: State, shock: Shock, owed: Array, want: Array, shipments: _Shipments
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Nodes from upstream to downstream: receive, build, serve. Nodes that cannot deliver to each other today go together."""
+    """Nodes from upstream to downstream: receive, build, serve. Nodes that cannot deliver to each other today go
+    together.
+    """
     w = network.wiring
     parts: dict[str, list[tuple[Sequence[int], Array]]] = {
         k: [] for k in ("stock", "inputs", "received", "started", "built")

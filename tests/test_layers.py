@@ -34,6 +34,7 @@ FLOORS = {
     "policies": 3,
     "env": 3,
     "solvers": 4,
+    "adapters": 4,
     "learners": 4,
     "evaluate": 4,
     "checkpoint": 4,
@@ -56,6 +57,8 @@ RESERVED = {
     "matplotlib": {"plot"},
     "tyro": {"cli"},
     "rich": {"cli", "progress"},
+    "gymnasium": {"adapters"},
+    "pettingzoo": {"adapters"},
 }
 
 

@@ -18,6 +18,7 @@ from meio_jax.struct import pytree
 
 __all__ = ["PPOConfig", "PPOHyper"]
 
+CREDITS = ("joint", "local")
 SCHEDULES = ("constant", "linear", "cosine")
 
 
@@ -28,6 +29,10 @@ class PPOConfig:
     Attributes:
       lanes: systems played side by side. segment: periods between updates. updates: length of the schedules.
       epochs, minibatches: passes over a segment, and the parts of each (groups of whole lanes; must divide ``lanes``).
+      credit: "joint" holds every decision answerable for the whole reward; "local" keeps an account for each node and
+        holds a decision answerable for its own node, all that it feeds and all that feeds it, not for its siblings: far
+        less noise where many sites share a source, at the price of ignoring what they take from each other. The same
+        in serial systems.
       head, widths, activation, shared, cycle: the policy, see `meio_jax.policies.neural.NeuralPolicy`.
       schedule: how the learning rate falls: "constant", "linear" or "cosine".
       normalise_features, centre_rewards, scale_rewards, normalise_advantages: running mean and variance of features;
@@ -50,6 +55,7 @@ class PPOConfig:
     epochs: int = 4
     minibatches: int = 4
     head: Head = OrderUpTo()
+    credit: str = "joint"
     widths: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     shared: bool = False
@@ -78,6 +84,8 @@ class PPOConfig:
                 raise InputError(f"PPOConfig: {name} = {getattr(self, name)} must be at least 1")
         if self.lanes % self.minibatches:
             raise InputError(f"PPOConfig: minibatches = {self.minibatches} must divide lanes = {self.lanes}")
+        if self.credit not in CREDITS:
+            raise InputError(f"PPOConfig: credit {self.credit!r} is not one of {', '.join(CREDITS)}")
         if self.schedule not in SCHEDULES:
             raise InputError(f"PPOConfig: schedule {self.schedule!r} is not one of {', '.join(SCHEDULES)}")
         if self.horizon is not None and (self.horizon < 1 or self.horizon % self.segment):
@@ -95,7 +103,13 @@ class PPOConfig:
     def policy(self) -> NeuralPolicy:
         """The policy as it is evaluated and used: deterministic."""
         return NeuralPolicy(
-            self.head, self.widths, self.activation, self.shared, self.cycle, self.horizon if self.ends else None
+            self.head,
+            self.widths,
+            self.activation,
+            self.shared,
+            self.cycle,
+            self.horizon if self.ends else None,
+            by_node=self.credit == "local",
         )
 
     def check(self, network: Network) -> None:
@@ -128,7 +142,7 @@ class PPOHyper:
     value_weight: Array | float = 0.5
     max_gradient: Array | float = 0.5
     std: Array | float = 0.5
-    std_end: Array | float = 0.1
+    std_end: Array | float = 0.3
     weights: Weights | None = None
 
     def arrays(self) -> PPOHyper:

@@ -18,13 +18,13 @@ def gae(
     there, give a ``last_value`` of zero.
 
     Args:
-      rewards: ``[T, B]``, paid for the action taken in each period.
-      values: ``[T, B]``, of what was seen before it.
-      last_value: ``[B]``, of what is seen after the last period.
+      rewards: ``[T, B, ..]``, paid for the action taken in each period.
+      values: ``[T, B, ..]``, of what was seen before it.
+      last_value: ``[B, ..]``, of what is seen after the last period.
       discount: gamma. trace: lambda.
 
     Returns:
-      advantages ``[T, B]``, targets ``[T, B]`` (advantage + value).
+      advantages, targets ``[T, B, ..]`` (advantage + value).
     """
 
     def back(carry: tuple[Array, Array], x: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -22,12 +23,13 @@ from meio_jax.errors import InputError
 from meio_jax.kpis import kpis, total_cost
 from meio_jax.learners.config import PPOConfig, PPOHyper
 from meio_jax.learners.gae import gae
-from meio_jax.learners.ppo_loss import Batch, ppo_loss
+from meio_jax.learners.ppo_loss import Batch, log_prob_of, ppo_loss
 from meio_jax.network import Network
 from meio_jax.policies.neural import Theta
 from meio_jax.policies.normaliser import Moments, init_moments, update_moments
 from meio_jax.policies.scale import measure_scale
 from meio_jax.processes import Processes
+from meio_jax.rewards import reward_by_node
 from meio_jax.rollout import rollout
 from meio_jax.struct import pytree
 
@@ -39,10 +41,9 @@ class TrainState:
     """All that a resumed run needs to be bitwise the run that was never stopped.
 
     params: weights of actor and critic. optimizer: Adam's moments. moments: of the features. rewards, returns: moments
-    of the reward and of the discounted sum of centred rewards; discounted ``[B]``: that sum. scale: sizes of the
-    network. env: the
-    systems in play. key: of what comes. update: number of updates done. best, best_cost: the numbers of the policy that
-    evaluated best so far, and its mean cost (infinite before the first evaluation).
+    of the reward and of the discounted sum of centred rewards in each account; discounted ``[B, G]``: that sum. scale:
+    sizes of the network. env: the systems in play. key: of what comes. update: number of updates done. best, best_cost:
+    the numbers of the policy that evaluated best so far, and its mean cost (infinite before the first evaluation).
     """
 
     params: Any
@@ -67,14 +68,26 @@ class TrainState:
         return dataclasses.replace(self, **changes)
 
 
-def init_train(config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array) -> TrainState:
+def init_train(
+    config: PPOConfig,
+    network: Network,
+    processes: Processes,
+    hyper: PPOHyper,
+    key: Array,
+    *,
+    scale: Scale | None = None,
+) -> TrainState:
     """The state before the first update. The key is consumed.
+
+    Args:
+      scale: sizes and reference levels, for example with the levels of a tuned rule, which the untrained policy then
+        follows; None: `meio_jax.policies.scale.measure_scale`.
 
     Raises:
       InputError: the configuration does not fit the network.
     """
     config.check(network)
-    return _init(config, network, processes, hyper.arrays(), key)
+    return _init(config, network, processes, hyper.arrays(), key, scale)
 
 
 def train_chunk(
@@ -102,18 +115,22 @@ def value_of(config: PPOConfig, hyper: PPOHyper, network: Network, state: TrainS
     policy, theta = config.policy, state.theta
     _, value = policy.act(network, theta, policy.see(network, theta, state.env.seen))
     centre, size = _reward_scale(config, state.rewards, state.returns)
-    return value * size + centre / (1.0 - jnp.asarray(hyper.discount))
+    return (value * size + centre / (1.0 - jnp.asarray(hyper.discount))).sum(-1)
 
 
 @functools.partial(jax.jit, static_argnames=("config",))
-def _init(config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array) -> TrainState:
+def _init(
+    config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array, scale: Scale | None
+) -> TrainState:
     sizes, start, weights, settle, after = jax.random.split(key, 5)
-    scale = measure_scale(network, processes, sizes, lanes=config.lanes)
+    if scale is None:
+        scale = measure_scale(network, processes, sizes, lanes=config.lanes)
     env = Env(network, processes, hyper.weights)
     world = env.reset(start, config.lanes, oldest=config.oldest)
     policy = config.policy
     theta = policy.init(weights, network, scale, world.seen)
     dtype = world.seen.on_hand.dtype
+    accounts = network.wiring.n_nodes if config.credit == "local" else 1
 
     def period(world: EnvState, key: Array) -> tuple[EnvState, None]:
         order, move = jax.random.split(key)
@@ -126,9 +143,9 @@ def _init(config: PPOConfig, network: Network, processes: Processes, hyper: PPOH
         params=theta.params,
         optimizer=_adam().init(theta.params),
         moments=theta.moments,
-        rewards=init_moments((), dtype),
-        returns=init_moments((), dtype),
-        discounted=jnp.zeros((config.lanes,), dtype),
+        rewards=init_moments(accounts, dtype),
+        returns=init_moments(accounts, dtype),
+        discounted=jnp.zeros((config.lanes, accounts), dtype),
         scale=scale,
         env=world,
         key=after,
@@ -226,9 +243,11 @@ def _update(
     if config.ends and config.horizon is not None:
         last = jnp.where(world.state.t >= config.horizon, 0.0, last)
     advantages, targets = gae((rewards - centre) / size, values[:-1], last, hyper.discount, hyper.trace)
-    explained = 1.0 - (targets - values[:-1]).var() / jnp.maximum(targets.var(), 1e-12)
+    explained = 1.0 - (targets - values[:-1]).sum(-1).var() / jnp.maximum(targets.sum(-1).var(), 1e-12)
+    advantages = (advantages * size) @ jnp.asarray(_answers_for(config, network), advantages.dtype)
     if config.normalise_advantages:
-        advantages = (advantages - advantages.mean()) / jnp.maximum(advantages.std(), 1e-8)
+        deviation = jnp.maximum(advantages.std((0, 1)), 1e-8)
+        advantages = (advantages - advantages.mean((0, 1))) / deviation
     batch = batch._replace(advantage=advantages, target=targets)
     params, optimizer, metrics = _learn(config, network, hyper, state, batch, rate, spread, learn)
     moments = state.moments
@@ -241,11 +260,22 @@ def _update(
     return new, {
         **metrics,
         "cost": cost,
-        "reward": rewards.mean(),
+        "reward": rewards.sum(-1).mean(),
         "explained_variance": explained,
         "learning_rate": rate,
         "std": spread,
     }
+
+
+def _answers_for(config: PPOConfig, network: Network) -> np.ndarray:
+    """``[G, D]``: 1 where a decision answers for an account."""
+    w = network.wiring
+    if config.credit != "local":
+        return np.ones((1, 1))
+    matrix = np.zeros((w.n_nodes, config.head.outputs(w)))
+    for k, node in enumerate(config.head.nodes(w)):
+        matrix[list(w.related[node]), k] = 1.0
+    return matrix
 
 
 def _segment(
@@ -261,13 +291,16 @@ def _segment(
         x = policy.see(network, theta, world.seen)
         mask = policy.head.mask(network, theta.scale, world.seen)
         dist, value = policy.act(network, theta, x, mask, spread)
-        raw, log_prob = dist.sample_and_log_prob(seed=choose)
+        raw = dist.sample(seed=choose)
+        log_prob = log_prob_of(config, dist, raw)
         orders = policy.head.orders(network, theta.scale, world.seen, raw)
         world, step = env.step(world, orders, move)
         if mask is not None:
             mask = jnp.broadcast_to(mask, (config.lanes, *mask.shape[1:]))
         kept = Batch(x=x, mask=mask, raw=raw, log_prob=log_prob, value=value, advantage=None, target=None)
-        return world, (kept, step.reward, total_cost(network, step.flows).mean())
+        local = config.credit == "local"
+        paid = reward_by_node(env.weights, network, step.flows).T if local else step.reward[:, None]
+        return world, (kept, paid, total_cost(network, step.flows).mean())
 
     world, (batch, rewards, costs) = jax.lax.scan(period, world, jax.random.split(key, config.segment))
     _, last = policy.act(network, theta, policy.see(network, theta, world.seen))

@@ -15,8 +15,8 @@ __all__ = ["Decision", "Policy"]
 class Decision(NamedTuple):
     """What a planner decides in a period.
 
-    orders ``[I, B]``: units wanted on each inner arc. allocation ``[E, B]``: the most that may leave on each arc, or None
-    to leave scarce stock to the network's rule.
+    orders ``[I, B]``: units wanted on each inner arc. allocation ``[E, B]``: the most that may leave on each arc, or
+    None to leave scarce stock to the network's rule.
     """
 
     orders: Array
@@ -27,8 +27,8 @@ class Decision(NamedTuple):
 class Policy(Protocol):
     """A frozen dataclass of static configuration with three pure functions.
 
-    ``theta`` is any pytree of arrays. Where ``theta_has_lanes`` is true their last axis is the lane axis (1 or B), so that a
-    sweep over levels is a sweep over lanes; neural networks set it to false, as all lanes share their weights.
+    ``theta`` is any pytree of arrays. Where ``theta_has_lanes`` is true their last axis is the lane axis (1 or B), so
+    that a sweep over levels is a sweep over lanes; neural networks set it to false, as all lanes share their weights.
     """
 
     theta_has_lanes: ClassVar[bool]
@@ -41,8 +41,6 @@ class Policy(Protocol):
         """What the policy remembers at time 0; None if nothing."""
         ...
 
-    def apply(
-        self, network: Network, theta: Any, memory: Any, seen: Observation, key: Array
-    ) -> tuple[Decision, Any]:
+    def apply(self, network: Network, theta: Any, memory: Any, seen: Observation, key: Array) -> tuple[Decision, Any]:
         """One decision for every lane. The key is consumed by stochastic policies only."""
         ...

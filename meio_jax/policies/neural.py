@@ -31,8 +31,8 @@ __all__ = ["ACTIVATIONS", "ActorCritic", "NeuralPolicy", "Theta"]
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "elu": nn.elu, "silu": nn.silu, "gelu": nn.gelu}
 
-# Not the orthogonal matrices that PPO is often started with: two batched QR factorisations in one program, as vmap makes
-# them, wait for each other for ever in XLA's CPU runtime with two threads (jaxlib 0.10.2).
+# Not the orthogonal matrices that PPO is often started with: two batched QR factorisations in one program, as vmap
+# makes them, wait for each other for ever in XLA's CPU runtime with two threads (jaxlib 0.10.2).
 WEIGHTS = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
 
@@ -48,13 +48,14 @@ class Theta:
 
 
 class ActorCritic(nn.Module):
-    """``[.., F]`` to (outputs of the actor ``[.., K]`` or ``[.., K, choices]``, value ``[..]``)."""
+    """``[.., F]`` to (outputs of the actor ``[.., K]`` or ``[.., K, choices]``, values ``[.., G]``)."""
 
     outputs: int
     choices: int
     widths: tuple[int, ...]
     activation: str
     shared: bool
+    values: int
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
@@ -72,8 +73,8 @@ class ActorCritic(nn.Module):
         if self.choices:
             out = out.reshape(*out.shape[:-1], self.outputs, self.choices)
         hidden = hidden if self.shared else torso("critic")
-        value = nn.Dense(1, kernel_init=WEIGHTS, name="critic_out")(hidden)
-        return out, value[..., 0]
+        value = nn.Dense(self.values, kernel_init=WEIGHTS, name="critic_out")(hidden)
+        return out, value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +85,7 @@ class NeuralPolicy:
       head: what its outputs mean.
       widths, activation, shared: hidden layers; whether actor and critic share them.
       cycle, horizon: as in `meio_jax.features.features`.
+      by_node: the critic values what will arise at each node, instead of the sum.
     """
 
     head: Head = OrderUpTo()
@@ -93,6 +95,7 @@ class NeuralPolicy:
     cycle: int | None = None
     horizon: int | None = None
     deterministic: bool = True
+    by_node: bool = False
     theta_has_lanes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -144,7 +147,8 @@ class NeuralPolicy:
           mask: as made by the head. spread: factor on the standard deviation of a continuous head.
 
         Returns:
-          A distrax distribution over ``[.., K]``, which must not leave a compiled function, and values ``[..]``.
+          A distrax distribution over ``[.., K]``, which must not leave a compiled function, and values ``[.., G]``:
+          one, or one for each node.
         """
         import distrax  # costs seconds: only what acts pays for it
 
@@ -158,4 +162,5 @@ class NeuralPolicy:
 
     def _module(self, network: Network) -> ActorCritic:
         outputs = self.head.outputs(network.wiring)
-        return ActorCritic(outputs, self.head.choices, self.widths, self.activation, self.shared)
+        values = network.wiring.n_nodes if self.by_node else 1
+        return ActorCritic(outputs, self.head.choices, self.widths, self.activation, self.shared, values)

@@ -21,9 +21,9 @@ from meio_jax.indexing import assemble, by_rank, rows, sum_groups
 from meio_jax.network import Network
 from meio_jax.observation import (
     Observation,
-    from_customers,
     accumulate_downstream,
     echelon_position,
+    from_customers,
     installation_position,
 )
 from meio_jax.policies.base import Decision

@@ -20,8 +20,9 @@ class DemandFit(NamedTuple):
     """A fitted process and the numbers that it stands for, all per customer unless said otherwise.
 
     process: daily demand whose period 0 falls on weekday ``start``. mean ``[7, C]``: units by weekday, Monday first.
-    dispersion ``[C]``: variance over mean once weekdays are removed. correlation: of two customers' demands once weekdays are
-    removed, averaged over pairs; latent: that of the normals behind them. start: weekday of period 0, Monday 0.
+    dispersion ``[C]``: variance over mean once weekdays are removed. correlation: of two customers' demands once
+    weekdays are removed, averaged over pairs; latent: that of the normals behind them. start: weekday of period 0,
+    Monday 0.
     """
 
     process: Process
@@ -45,8 +46,9 @@ class DemandFit(NamedTuple):
 def fit_demand(history: History, *, start: int | None = None) -> DemandFit:
     """Weekday profile x negative binomial, coupled across customers by a Gaussian copula with one correlation.
 
-    The weekday profile is common to all customers (a profile for each would be mostly noise in less than a year) and scales each
-    customer's mean. Each customer's dispersion is that of its residuals. The latent correlation is the one for which the
+    The weekday profile is common to all customers (a profile for each would be mostly noise in less than a year) and
+    scales each customer's mean. Each customer's dispersion is that of its residuals. The latent correlation is the one
+    for which the
     *demands* have the correlation that the residuals have.
 
     Args:
@@ -62,12 +64,12 @@ def fit_demand(history: History, *, start: int | None = None) -> DemandFit:
     mean = profile[:, None] * np.asarray(facts["mean"], float)[None, :]
     dispersion = np.maximum(np.asarray(facts["residual_dispersion"], float), 1.0)
     correlation = float(facts["residual_correlation_mean"])
-    start = (weekday_index(history.dates[-1]) + 1) % 7 if start is None else start % 7
+    first = int(weekday_index(history.dates[-1]) + 1 if start is None else start) % 7
     days = [_day(row, dispersion) for row in mean]
     latent = _latent(mean.mean(0), dispersion, max(correlation, 0.0))
-    base = cyclic(days, start=start)
+    base = cyclic(days, start=first)
     process = correlated(base, latent) if latent > 0 and len(history.customers) > 1 else base
-    return DemandFit(process, mean, dispersion, correlation, latent, start)
+    return DemandFit(process, mean, dispersion, correlation, latent, first)
 
 
 def _day(mean: NDArray[np.float64], dispersion: NDArray[np.float64]) -> Process:

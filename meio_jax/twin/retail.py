@@ -18,8 +18,9 @@ __all__ = ["RetailCosts", "distribution_centre"]
 class RetailCosts:
     """What a planner would have to supply; shares are of the unit's selling price, per day where they hold stock.
 
-    The defaults are assumptions, not data: sales histories carry no costs. Holding in a store is dearer than in the distribution
-    centre (shelf space, chilling, waste); an unmet sale is lost with its margin and some goodwill; each order line costs handling.
+    The defaults are assumptions, not data: sales histories carry no costs. Holding in a store is dearer than in the
+    distribution centre (shelf space, chilling, waste); an unmet sale is lost with its margin and some goodwill; each
+    order line costs handling.
     """
 
     centre_holding: float = 0.005
@@ -34,8 +35,8 @@ class RetailCosts:
 def distribution_centre(history: History, costs: RetailCosts | None = None) -> Network:
     """Supplier -> distribution centre -> stores, daily, in whole units, unmet sales lost.
 
-    Orders are placed in the morning before demand is seen (``order_first``). Stock at the start covers the mean demand of each
-    lead time and a week in the stores, so that a short run does not begin with a crisis.
+    Orders are placed in the morning before demand is seen (``order_first``). Stock at the start covers the mean demand
+    of each lead time and a week in the stores, so that a short run does not begin with a crisis.
     """
     costs = costs or RetailCosts()
     price = history.unit_value
