@@ -24,7 +24,7 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench race golden notebooks lock clean
+.PHONY: help setup demo test test-slow lint format bench race golden mutants survive notebooks lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ race: $(STAMP)  ## Race the simulator against a hand-written Numba kernel
 
 golden: $(STAMP)  ## Compute every instance with a known optimum, print published beside ours
 	$(PY) -m experiments.golden $(ARGS)
+
+survive: $(STAMP)  ## Kill a training 200 times and compare it with one never stopped (ARGS='--kills 20')
+	$(PY) -m experiments.survive $(ARGS)
+
+mutants: $(STAMP)  ## Plant bugs and see whether the physics tests notice (20 minutes; ARGS='--only 3')
+	$(PY) -m experiments.mutants --jobs $(JOBS) $(ARGS)
 
 notebooks: $(STAMP)  ## Execute notebooks/*.py and leave them beside as .ipynb with their output
 	$(VENV)/bin/jupytext --quiet --to ipynb --set-kernel python3 notebooks/*.py

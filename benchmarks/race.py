@@ -102,7 +102,10 @@ def all_cases() -> list[Case]:
 
 
 class Result(NamedTuple):
-    """One case: millions of node-steps a second of each side, and the library's ratios to the two kernels."""
+    """One case: millions of node-steps a second of each side, and the library's ratios to the two kernels.
+
+    ``cpu``, ``cpu_tuned``: the ratios of processor time, which other load on the machine hardly moves.
+    """
 
     case: str
     nodes: int
@@ -115,6 +118,8 @@ class Result(NamedTuple):
     ratio_tuned: float
     low_tuned: float
     high_tuned: float
+    cpu: float
+    cpu_tuned: float
     target: float
     compile_s: float
 
@@ -133,12 +138,19 @@ def race(case: Case, lanes: int, periods: int, repetitions: int) -> Result:
         lambda: case.kernel(lanes, periods, quick=True),
     ]
     first = [seconds(side) for side in sides]
-    times = np.array([[seconds(side) for side in sides] for _ in range(repetitions)])
+    times, busy = np.zeros((2, repetitions, len(sides)))
+    for k in range(repetitions):
+        for i, side in enumerate(sides):
+            before = time.process_time()
+            times[k, i] = seconds(side)
+            busy[k, i] = time.process_time() - before
     nodes = case.network.wiring.n_nodes
     speed = nodes * lanes * periods / times.min(0) / 1e6
     plain, tuned = times[:, 1] / times[:, 0], times[:, 2] / times[:, 0]
-    numbers = [*speed, np.median(plain), plain.min(), plain.max(), np.median(tuned), tuned.min(), tuned.max()]
-    return Result(case.name, nodes, *map(float, numbers), case.target, float(first[0] - np.median(times[:, 0])))
+    ranges = [f(x) for x in (plain, tuned) for f in (np.median, np.min, np.max)]
+    cpu = [np.median(busy[:, i] / busy[:, 0]) for i in (1, 2)]
+    took = first[0] - float(np.median(times[:, 0]))
+    return Result(case.name, nodes, *(float(x) for x in (*speed, *ranges, *cpu)), case.target, took)
 
 
 def run_race(quick: bool = False, only: Sequence[str] = ()) -> list[Result]:
@@ -146,8 +158,8 @@ def run_race(quick: bool = False, only: Sequence[str] = ()) -> list[Result]:
     lanes, periods, repetitions = (4_096, 200, 5) if quick else (8_192, 500, 15)
     print(f"{lanes} lanes in blocks of {BLOCK}, {periods} periods, {repetitions} rounds")
     print("millions of node-steps a second; ratios are medians, with their range")
-    heads = ("case", "library", "numba", "tuned", "ratio", "ratio to tuned", "target", "compile")
-    print("{:26}{:>8}{:>7}{:>7}{:>20}{:>20}{:>8}{:>9}".format(*heads))
+    heads = ("case", "library", "numba", "tuned", "ratio", "ratio to tuned", "processor time", "target", "compile")
+    print("{:26}{:>8}{:>7}{:>7}{:>19}{:>19}{:>16}{:>8}{:>9}".format(*heads))
     results = []
     for case in all_cases():
         if only and case.name.split()[0] not in only:
@@ -155,10 +167,9 @@ def run_race(quick: bool = False, only: Sequence[str] = ()) -> list[Result]:
         r = race(case, lanes, periods, repetitions)
         plain = f"{r.ratio:.2f} ({r.low:.2f}-{r.high:.2f})"
         tuned = f"{r.ratio_tuned:.2f} ({r.low_tuned:.2f}-{r.high_tuned:.2f})"
-        print(
-            f"{r.case:26}{r.library:8.0f}{r.numba:7.0f}{r.tuned:7.0f}{plain:>20}{tuned:>20}{r.target:8.1f}{r.compile_s:8.1f}s",
-            flush=True,
-        )
+        speeds = f"{r.library:8.0f}{r.numba:7.0f}{r.tuned:7.0f}"
+        cpu = f"{r.cpu:.2f}, {r.cpu_tuned:.2f}"
+        print(f"{r.case:26}{speeds}{plain:>19}{tuned:>19}{cpu:>16}{r.target:8.1f}{r.compile_s:8.1f}s", flush=True)
         results.append(r)
     return results
 

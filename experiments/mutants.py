@@ -33,8 +33,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 LIBRARIES = ("jax", "jax.numpy", "jax.scipy", "numpy", "scipy.stats", "hypothesis")
-#: What should notice, the fastest and most readable first.
-TESTS = [f"tests/test_{x}.py" for x in ("transition", "kpis", "rollout", "ledgers", "oracle", "gradients")]
+#: What should notice: a first round of readable tests, a second one for what survives them.
+READABLE, PLAYED = (
+    ("tests/test_transition.py", "tests/test_kpis.py"),
+    ("tests/test_ledgers.py", "tests/test_rollout.py"),
+)
+RANDOM = ("tests/test_oracle.py", "tests/test_gradients.py")
 ENOUGH = 0.95
 PASSED = "all tests passed"
 
@@ -47,6 +51,13 @@ class Mutant(NamedTuple):
     old: str
     new: str
     first: str = ""
+
+
+def rounds(mutant: Mutant | None) -> list[tuple[str, ...]]:
+    """The files of tests, round by round."""
+    if mutant is None:
+        return [(*READABLE, *PLAYED, *RANDOM)]
+    return [PLAYED, READABLE] if mutant.file == "rollout" else [READABLE, (*PLAYED, *RANDOM)]
 
 
 class Result(NamedTuple):
@@ -605,7 +616,7 @@ def mutate(package: Path, mutant: Mutant) -> str:
     return text
 
 
-def play(place: Path, words: str) -> None:
+def play(place: Path, tests: Sequence[str], words: str) -> None:
     """In a process of its own: run the tests of a copy and exit with their code. Everything is said in a file."""
     with (place / "said").open("w") as said:
         for stream in (1, 2):
@@ -613,7 +624,7 @@ def play(place: Path, words: str) -> None:
         os.chdir(place)
         sys.path[:0] = [str(place), str(place / "tests")]
         options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        code = int(pytest.main([*options, *TESTS], plugins=[Sorted(words)]))
+        code = int(pytest.main([*options, *tests], plugins=[Sorted(words)]))
         sys.stdout.flush()
     os._exit(code)
 
@@ -621,14 +632,14 @@ def play(place: Path, words: str) -> None:
 class Attempt:
     """The tests under way in a copy of the repository, on the mutated package if a mutant is given."""
 
-    def __init__(self, copy: Path, mutant: Mutant | None, limit: float) -> None:
+    def __init__(self, copy: Path, mutant: Mutant | None, tests: Sequence[str], limit: float) -> None:
         self.place, self.limit = Path(tempfile.mkdtemp()), limit
         shutil.copytree(copy, self.place, dirs_exist_ok=True)  # with its byte code
         if mutant is not None:
             (self.place / "meio_jax" / f"{mutant.file}.py").write_text(mutate(copy / "meio_jax", mutant))
         self.started = time.perf_counter()
         self.process = multiprocessing.get_context("fork").Process(
-            target=play, args=(self.place, mutant.first if mutant else "")
+            target=play, args=(self.place, tests, mutant.first if mutant else "")
         )
         self.process.start()
 
@@ -655,6 +666,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=None, help="numbers of the bugs to plant, or words of their text")
     parser.add_argument("--jobs", type=int, default=1, help="bugs tried at the same time")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds that the tests may take for one bug")
+    parser.add_argument("--fast", action="store_true", help="only the first round of tests, which a pencil can check")
     parser.add_argument("--list", action="store_true", help="only say what would be planted")
     options = parser.parse_args(arguments)
     for mutant in MUTANTS:
@@ -680,27 +692,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shutil.copytree(ROOT / part, copy / part)
         shutil.copy(ROOT / "pyproject.toml", copy)
         if options.only is None:
-            healthy = Attempt(copy, None, 4 * options.limit)
+            healthy = Attempt(copy, None, rounds(None)[0], 4 * options.limit)
             while (result := healthy.result()) is None:
                 time.sleep(0.1)
             if result.by != PASSED:
                 raise SystemExit(f"without any bug the tests do not pass: {result.by}")
             print(f"    without a bug all tests pass ({result.seconds:.0f} s)", flush=True)
         results: dict[int, Result] = {}
-        waiting, running = list(reversed(numbered)), dict[int, Attempt]()
-        while waiting or running:
-            if waiting and len(running) < options.jobs:
-                k, mutant = waiting.pop()
-                running[k] = Attempt(copy, mutant, options.limit)
-                continue
-            time.sleep(0.05)
-            for k, attempt in list(running.items()):
-                if (result := attempt.result()) is not None:
-                    del running[k]
-                    results[k] = result
-                    verdict = "killed  " if result.killed else "SURVIVED"
-                    what = f"{MUTANTS[k].file}: {MUTANTS[k].what}"
-                    print(f"{k:3d} {verdict} {result.seconds:4.0f} s  {what} | {result.by}", flush=True)
+        for part in range(1 if options.fast else 2):
+            waiting = [k for k, _ in reversed(numbered) if k not in results or not results[k].killed]
+            running: dict[int, Attempt] = {}
+            while waiting or running:
+                if waiting and len(running) < options.jobs:
+                    k = waiting.pop()
+                    running[k] = Attempt(copy, MUTANTS[k], rounds(MUTANTS[k])[part], options.limit)
+                    continue
+                time.sleep(0.05)
+                for k, attempt in list(running.items()):
+                    if (result := attempt.result()) is not None:
+                        del running[k]
+                        results[k] = result
+                        verdict = "killed  " if result.killed else "survived"
+                        what = f"{MUTANTS[k].file}: {MUTANTS[k].what}"
+                        print(f"{k:3d} {verdict} {result.seconds:4.0f} s  {what} | {result.by}", flush=True)
     killed = sum(r.killed for r in results.values())
     share = killed / max(1, len(results))
     print(
@@ -708,7 +722,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for k, mutant in numbered:
         if not results[k].killed:
-            print(f"    survived: {k} {mutant.file}: {mutant.what}")
+            print(f"    survived: {k} {mutant.file}: {mutant.what} | {results[k].by}")
     return 0 if results and share >= ENOUGH else 1
 
 

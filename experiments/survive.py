@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import random
@@ -128,16 +129,10 @@ def ended(pid: int) -> int | None:
 
 def import_everything() -> None:
     """So that forks need not. Nothing here may start a device: what it starts would not live in a fork."""
-    import distrax  # noqa: F401
-    from jax._src import xla_bridge
-
-    import meio_jax.cli
-    import meio_jax.learners.loop
-    import meio_jax.progress
-    import meio_jax.runs
-    from meio_jax.checkpoint import _orbax
-
-    _orbax()
+    for name in ("distrax", *(f"meio_jax.{m}" for m in ("cli", "learners.loop", "progress", "runs", "files"))):
+        importlib.import_module(name)
+    importlib.import_module("meio_jax.checkpoint")._orbax()
+    xla_bridge = importlib.import_module("jax._src.xla_bridge")
     if xla_bridge._backends:
         raise RuntimeError("a device was started before the first fork")
 

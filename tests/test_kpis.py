@@ -46,9 +46,8 @@ def made(**changes):
         "started": [5, 8], "built": [4, 6], "expired": [1, 2], "overflow": [3, 0.5], "on_hand": [11, 13],
         "components": [1, 5, 2],
     }  # fmt: skip
-    quiet = {k: [0] * len(v) for k, v in busy.items()} | dict.fromkeys(
-        ("ordered", "shipped", "filled"), [0, 0, 0, 0, 3]
-    )
+    quiet = {k: [0] * len(v) for k, v in busy.items()}
+    quiet |= {k: [0, 0, 0, 0, 3] for k in ("ordered", "shipped", "filled")}
     lanes = {k: jnp.stack([jnp.asarray(x[k], jnp.float32) for x in (busy, quiet)], 1) for k in busy}
     return Flows(**lanes | changes)
 
@@ -141,9 +140,10 @@ def test_the_tally():
 
 
 def test_a_customer_partly_served_is_a_stockout_and_the_other_is_not():
-    flows = made(
-        ordered=jnp.asarray([[0.0], [0.0], [0.0], [10.0], [20.0]]), filled=jnp.asarray([[0.0], [0.0], [0.0], [10.0], [19.0]])
-    )  # fmt: skip
+    def column(direct, sales):
+        return jnp.asarray([[0.0], [0.0], [0.0], [direct], [sales]])
+
+    flows = made(ordered=column(10.0, 20.0), filled=column(10.0, 19.0))
     t = tally(bill(), flows)
     assert [float(x[0]) for x in (t.stockouts, t.served, t.asked)] == [1.0, 1.0, 2.0]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_systems import FEATURES, Plan, System, draw, play, random_plan
 
-from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, Shock, build_network
+from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, Shock, build_network, scenario_of
+from meio_jax.policies import Decision
+from meio_jax.processes import Process, Processes, normal, reports
+from meio_jax.rollout import rollout
 from meio_jax.simulator import initial_state, transition
+from meio_jax.struct import pytree
 
 LANES, PERIODS = 16, 8
 COMMON = frozenset(FEATURES)
@@ -277,6 +282,81 @@ def test_a_nan_in_a_leaf_surfaces(leaf):
     seen = sum(np.isnan(f).any((0, 1)) for f in (flows.on_hand, flows.backlog, flows.shipped)) > 0
     assert seen[2], f"NaN in {leaf} vanished"
     assert seen.sum() == 1
+
+
+# What playing carries along: a policy's memory and limits, a process's memory, the keys of both.
+
+
+@dataclasses.dataclass(frozen=True)
+class Diary:
+    """Orders as many units as periods went by, lets at most theta leave, and notes a random number."""
+
+    theta_has_lanes = False
+
+    def memory(self, network, lanes):
+        return jnp.zeros((network.wiring.n_inner, lanes))
+
+    def apply(self, network, theta, memory, seen, key):
+        note = jax.random.normal(key, memory.shape)
+        limit = jnp.full(seen.owed.shape, theta)
+        return Decision(memory + 0.001 * note, limit), memory + 1.0
+
+
+@pytree
+class Counted(Process):
+    """Demand counts the periods since the process began, and says it cannot know them but by remembering."""
+
+    role: ClassVar[str] = "demand"
+    first: jax.Array
+
+    def init(self, key, lanes):
+        return jnp.broadcast_to(self.first, (1, lanes))
+
+    def sample(self, key, carry, t, lanes):
+        return carry, carry + 1.0
+
+
+def counter():
+    nodes = [Node("shop", initial_on_hand=1e4)]
+    return build_network(nodes, [Arc(OUTSIDE, "shop", lot_size=1.0), Arc("shop", CUSTOMER)])
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_policies_and_processes_remember(late):
+    """Over 40 periods and in a run that goes on, also beside a process that needs no memory."""
+    source = Processes(demand=Counted(jnp.full((1, 1), 5.0)), reporting=reports(2) if late else None)
+    here, key = {"lanes": 2, "keep_trajectory": True, "oldest": 2}, jax.random.key(3)
+    long = rollout(counter(), Diary(), 1e3, source, key, periods=40, **here)
+    onward = rollout(counter(), Diary(), 1e3, source, key, periods=40, carry=long.carry, **here)
+    days = np.arange(80)
+    runs = [long.trajectory, onward.trajectory]
+    flows = jax.tree.map(lambda *x: np.concatenate(x), *(r.flows for r in runs))
+    np.testing.assert_array_equal(flows.ordered[:, 0], np.stack([days, days], 1))
+    np.testing.assert_array_equal(flows.ordered[:, 1], 5 + np.stack([days, days], 1))
+    if late:  # what was placed counts, in whole lots
+        placed = np.concatenate([r.seen.unreported for r in runs])[:, 0]
+        np.testing.assert_array_equal(placed[2:], (flows.ordered[1:-1] + flows.ordered[:-2])[:, 0])
+        old = np.concatenate([r.seen.on_hand for r in runs])[:, 0, 0]
+        np.testing.assert_array_equal(old[3:], flows.on_hand[:-3, 0])
+
+
+def test_a_policy_holds_stock_back():
+    scenario = scenario_of(np.full((4, 1, 1), 10.0, np.float32))
+    played = rollout(counter(), Diary(), 3.0, scenario, jax.random.key(0), keep_trajectory=True)
+    assert played.trajectory.flows.shipped[:, 1, 0].tolist() == [3.0] * 4
+
+
+def test_the_policy_and_the_world_draw_from_keys_of_their_own(key_reuse):
+    """The checker refuses a key that is used twice; and no two periods are alike."""
+    source = Processes(demand=normal(50.0, 5.0))
+    played = rollout(counter(), Diary(), 1e3, source, jax.random.key(8), periods=64, lanes=64, keep_trajectory=True)
+    demand = np.asarray(played.trajectory.shock.demand[:, 0])
+    note = np.asarray(played.trajectory.orders[:, 0]) - np.arange(64)[:, None]
+    assert len(np.unique(demand)) > 4000
+    assert len(np.unique(note)) > 60 * 64 / 2  # of small differences of floats
+    bound = 4 / 64  # 4 / sqrt(n)
+    for x, y in ((demand, note), (demand[1:], demand[:-1]), (demand[:, 1:], demand[:, :-1])):
+        assert abs(np.corrcoef(x.ravel(), y.ravel())[0, 1]) < bound
 
 
 def test_every_state_and_flow_field_is_in_the_books():

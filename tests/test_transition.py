@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from oracle import oracle_initial_state, oracle_network, oracle_shock, oracle_transition
 
-from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, Shock, build_network
+from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, Shock, build_network, scenario_of
+from meio_jax.errors import InputError, NumberError
+from meio_jax.observation import (
+    Observation,
+    echelon_position,
+    file_report,
+    init_reports,
+    installation_position,
+    note_orders,
+    observe,
+)
+from meio_jax.scenario import check_scenario
 from meio_jax.simulator import Flows, State, initial_state, place_orders, transition
 
 
@@ -93,6 +104,7 @@ def depot(shops=2, timing="order_first", integer=False, stock=10.0, lead_time=1,
         ({"order_capacity": 6.0}, 9.0, 6.0),
         ({"lot_size": 4.0, "order_capacity": 10.0}, 50.0, 8.0),  # whole lots only
         ({"lot_size": 4.0, "minimum_order": 5.0}, 4.4, 8.0),  # two lots are the least
+        ({"lot_size": 4.0, "minimum_order": 5.0}, 3.9, 0.0),  # less than half of them, although a lot is nearest
         ({"lot_size": 4.0, "minimum_order": 5.0, "order_capacity": 7.0}, 50.0, 0.0),  # 8 does not fit below 7
     ],
 )
@@ -108,6 +120,12 @@ def test_a_nan_is_never_an_order_of_zero():
 
 def test_whole_networks_order_whole_units():
     assert Played(shop(integer=True), [[2.5], [2.4], [-0.6]], [[0.0]] * 3).arc("ordered", "supply") == [3.0, 2.0, 0.0]
+    net = depot(integer=True, to_shop={"order_capacity": 5.0})  # one arc in lots, the others in units
+    net = net.replace(lot_size=jnp.array([[4.0], [0.0], [0.0]]))
+    run = Played(net, [[5.0, 2.5, 9.0]], [[0.0, 0.0]])
+    assert [run.arc("ordered", a) for a in net.wiring.arcs[:3]] == [[4.0], [3.0], [5.0]]
+    happy = shop(integer=True, customer={"erosion": 0.4})
+    assert Played(happy, [[0.0]] * 2, [[10.0], [3.0]]).arc("ordered", "sales") == [10.0, 2.0]  # 1.8
 
 
 # 1. Suppliers
@@ -118,6 +136,7 @@ def test_suppliers_ship_what_is_owed_but_in_an_outage():
     assert run.arc("shipped", "supply") == [2.0, 0.0, 8.0]
     assert run.arc("backlog", "supply") == [6.0, 8.0, 0.0]
     assert run.arc("received", "supply") == [0.0, 2.0, 0.0]
+    assert Played(shop(integer=True), [[5.0]], [[0.0]], available=[[0.5]]).arc("shipped", "supply") == [2.0]
 
 
 def test_a_supplier_that_keeps_no_backlog_forgets():
@@ -257,6 +276,52 @@ def test_make_to_order_with_ship_first_builds_twice_within_one_capacity():
     assert run.node("built", "plant") == [5.0, 2.0]
 
 
+@pytest.mark.parametrize("timing", ["order_first", "ship_first"])
+@pytest.mark.parametrize(
+    ("demand", "available", "built"),
+    [
+        (3.0, 1.0, 5.0),  # 4 for the shop leave a capacity of 1 for the customer
+        (1.0, 0.0, (5.0, 4.0)),  # what cannot leave is built nonetheless; with ship_first the customer gets one of it
+    ],
+)
+def test_make_to_order_builds_what_is_owed_on_the_arcs_it_is_about_to_serve(timing, demand, available, built):
+    net = build_network(
+        [Node("plant", make_to_order=True, capacity=5.0), Node("shop")],
+        [
+            Arc(OUTSIDE, "plant", "parts", lead_time=1, initial_pipeline=9.0),
+            Arc("plant", "shop", "to shop", lead_time=1),
+            Arc("plant", CUSTOMER, "direct"),
+            Arc("shop", CUSTOMER, "sales"),
+        ],
+        timing=timing,
+    )
+    run = Played(
+        net, [[0.0, 0.0], [0.0, 4.0]], [[0.0, 0.0], [demand, 0.0]], available=[[1.0, 1.0], [1.0, available]]
+    )  # fmt: skip
+    want = built if isinstance(built, float) else built[timing == "ship_first"]
+    assert run.node("built", "plant") == [0.0, want]
+
+
+def test_nothing_is_started_for_nobody():
+    """Not even where nothing would come of it: a yield of 0 starts all that is feasible only if something is wanted."""
+    run = Played(plant(make_to_order=True), [[6.0, 6.0], [0.0, 0.0]], [[0.0], [1.0]], yield_=[[0.0], [0.0]])
+    assert run.node("started", "plant") == [0.0, 6.0]
+    assert run.node("built", "plant") == [0.0, 0.0]
+
+
+def test_three_components_beside_nodes_of_one():
+    net = build_network(
+        [Node("bike"), Node("bell")],
+        [
+            *(Arc(OUTSIDE, "bike", part, part) for part in ("frame", "fork", "wheel")),
+            Arc(OUTSIDE, "bell", "bells"),
+            *(Arc(n, CUSTOMER) for n in ("bike", "bell")),
+        ],
+    )
+    run = Played(net, [[5.0, 4.0, 3.0, 9.0]], [[0.0, 0.0]])
+    assert [run.node("built", n) for n in ("bike", "bell")] == [[3.0], [9.0]]
+
+
 def test_ship_first_lets_only_make_to_order_nodes_build_before_receipts():
     """A node that builds to stock keeps its inputs until it has received, even if a start would yield nothing."""
     net = build_network(
@@ -291,6 +356,10 @@ def test_proportional_sharing_of_whole_units_rounds_down_and_gives_the_rest_by_p
     assert [run.arc("shipped", f"to shop {k}") for k in range(3)] == [[4.0], [3.0], [3.0]]
     run = Played(depot(3, integer=True, stock=5.0), [[0.0, 1.0, 3.0, 3.0]], [[0.0] * 3])  # 0.71, 2.14, 2.14
     assert [run.arc("shipped", f"to shop {k}") for k in range(3)] == [[1.0], [2.0], [2.0]]
+    run = Played(depot(3, integer=True, stock=5.0), [[0.0, 3.0, 3.0, 3.0]], [[0.0] * 3])  # 1.67 each, two are left
+    assert [run.arc("shipped", f"to shop {k}") for k in range(3)] == [[3.0], [1.0], [1.0]]
+    run = Played(depot(3, integer=True, stock=8.0), [[0.0, 3.0, 3.0, 3.0]], [[0.0] * 3])  # 2.67; nobody gets a fourth
+    assert [run.arc("shipped", f"to shop {k}") for k in range(3)] == [[3.0], [3.0], [2.0]]
 
 
 def test_priority_goes_in_the_order_given_inner_arcs_first():
@@ -318,6 +387,12 @@ def test_a_policy_may_hold_stock_back():
     assert run.arc("shipped", "to shop 0") == [3.0]
     assert run.arc("shipped", "to shop 1") == [6.0]
     assert run.arc("backlog", "to shop 0") == [5.0]
+    run = Played(depot(), [[0.0, 8.0, 6.0]], [[0.0, 0.0]], allocation=[[inf, -2.0, 9.0, inf, inf]])
+    assert run.arc("shipped", "to shop 0") == [0.0]  # a negative limit is a limit of 0
+    assert run.arc("shipped", "to shop 1") == [6.0]  # and no limit lets more leave than is owed
+    run = Played(depot(integer=True), [[0.0, 8.0, 6.0]], [[0.0, 0.0]], allocation=[[inf, 3.9, 1.5, inf, inf]])
+    assert run.arc("shipped", "to shop 0") == [3.0]
+    assert run.arc("shipped", "to shop 1") == [1.0]
 
 
 def test_an_outage_holds_an_inner_arc_back():
@@ -385,6 +460,34 @@ def test_goodwill_erodes_with_bad_service_and_comes_back():
 # 7. Pipeline
 
 
+def test_lead_times_differ_between_arcs():
+    run = Played(wheels(), [[1.0, 1.0, 4.0, 0.0, 0.0]] + [[0.0] * 5] * 2, [[0.0]] * 3)
+    assert run.arc("received", "outside->east") == [0.0, 1.0, 0.0]
+    assert run.arc("received", "outside->bike:frame") == [0.0, 0.0, 4.0]
+
+
+def test_shipments_of_two_days_may_arrive_together():
+    net = shop(lead_time=2, min_lead_time=1, max_lead_time=3)
+    run = Played(net, [[1.0], [10.0], [100.0], [0.0]], [[0.0]] * 4, lead_time=[[3.0], [2.0], [1.0], [1.0]])
+    assert run.arc("received", "supply") == [0.0, 0.0, 0.0, 111.0]
+
+
+def test_a_drawn_lead_time_of_0_passes_two_nodes_in_one_period_beside_a_node_of_another_wave():
+    net = build_network(
+        [Node("depot", initial_on_hand=3.0), Node("shop"), Node("kiosk", initial_on_hand=2.0)],
+        [
+            Arc(OUTSIDE, "depot", "supply", lead_time=1),
+            Arc("depot", "shop", "to shop", lead_time=1, min_lead_time=0, max_lead_time=1),
+            Arc(OUTSIDE, "kiosk", "papers", lead_time=1),
+            *(Arc(n, CUSTOMER, f"sales {n}") for n in ("shop", "kiosk")),
+        ],
+    )
+    assert len(net.wiring.waves) == 2
+    run = Played(net, [[0.0, 0.0, 3.0]], [[2.0, 2.0]], lead_time=[[1.0, 1.0, 0.0]])
+    assert run.arc("shipped", "sales shop") == [2.0]
+    assert [run.node("on_hand", n) for n in ("depot", "shop", "kiosk")] == [[0.0], [1.0], [0.0]]
+
+
 def test_drawn_lead_times_may_cross_and_stay_within_bounds():
     net = shop(lead_time=2, min_lead_time=0, max_lead_time=3)
     run = Played(
@@ -431,6 +534,135 @@ def test_what_does_not_fit_is_scrapped_oldest_first_after_ageing():
     # 4 + 5 - 1 = 8 of one age, 2 too many; then 6 older and 3 fresh: 3 of the older ones must go.
     assert run.node("overflow", "shop") == [2.0, 3.0]
     assert run.ages("shop") == [3.0, 3.0, 0.0]
+    run = Played(shop(node={"initial_on_hand": 6.0, "shelf_life": 1, "storage": 4.0}), [[0.0]], [[0.0]])
+    assert run.node("expired", "shop") == [6.0]  # what expires needs no room
+    assert run.node("overflow", "shop") == [0.0]
+
+
+# What the planner sees before ordering
+
+
+@pytest.mark.parametrize(
+    ("timing", "integer", "demand", "owed"),
+    [
+        ("order_first", False, 10.0, 10.0),  # yesterday's
+        ("ship_first", False, 10.0, 10.0),
+        ("demand_first", False, 3.0, 13.0),  # 5 are in the shock, a bad day cost 40 % of goodwill
+        ("demand_first", True, 2.0, 12.0),  # of 3 in the shock 1.8
+    ],
+)
+def test_the_planner_sees_demand_before_ordering_only_with_demand_first(timing, integer, demand, owed):
+    net = shop(timing=timing, integer=integer, customer={"erosion": 0.4, "restoration": 0.5})
+    state = Played(net, [[0.0]], [[10.0]]).states[-1]
+    shock = Shock(demand=jnp.array([[3.0 if integer else 5.0]]), available=jnp.array([[0.25]]))
+    seen = observe(net, state, shock)
+    assert float(seen.demand[0, 0]) == pytest.approx(demand)
+    assert seen.owed[:, 0].tolist() == pytest.approx([0.0, owed])
+    assert float(seen.available[0, 0]) == 0.25
+    assert int(seen.t) == 1
+    _, flows = transition(net, state, jnp.zeros((1, 1)), shock)  # what is seen is what then happens
+    if timing == "demand_first":
+        assert float(flows.ordered[1, 0]) == float(seen.demand[0, 0])
+
+
+def wheels():
+    """Two makers of wheels supply one builder of bikes, who buys frames."""
+    return build_network(
+        [Node("east"), Node("west"), Node("bike")],
+        [
+            Arc(OUTSIDE, "east", lead_time=1),
+            Arc(OUTSIDE, "west", lead_time=1),
+            Arc(OUTSIDE, "bike", component="frame", lead_time=2),
+            Arc("east", "bike", component="wheel", lead_time=1, units=2.0),
+            Arc("west", "bike", component="wheel", lead_time=1, units=2.0),
+            Arc("bike", CUSTOMER),
+        ],
+    )
+
+
+def test_positions_count_all_that_is_on_order_in_own_units():
+    net = wheels()
+    assert net.wiring.inputs == ((0, ""), (1, ""), (2, "frame"), (2, "wheel"))
+
+    def column(*x):
+        return jnp.asarray(x, jnp.float32)[:, None]
+
+    seen = Observation(
+        on_hand=column(5, 7, 3)[None],
+        components=column(0, 0, 1, 6),
+        owed=column(0, 3, 0, 2, 0, 4),
+        pipeline=jnp.stack([column(1, 2, 1, 4, 2), column(0, 0, 1, 0, 0)]),
+        demand=column(4),
+        t=jnp.int32(3),
+    )
+    # East 5 + 1 - 2 owed to the builder; west 7 + 2 + 3; frames 3 + 1 + 2 - 4; wheels 3 + (6 + 8) / 2 - 4.
+    assert installation_position(net, seen)[:, 0].tolist() == [4.0, 12.0, 2.0, 6.0]
+    # Every bike downstream holds two wheels, one of each maker.
+    assert echelon_position(net, seen)[:, 0].tolist() == [4.0 + 6.0, 12.0 + 6.0, 2.0, 6.0]
+    late = seen.replace(unreported=column(1, 0, 0, 0, 2))  # ordered since the reports were written
+    assert installation_position(net, late)[:, 0].tolist() == [5.0, 12.0, 2.0, 7.0]
+    assert echelon_position(net, late)[:, 0].tolist() == [5.0 + 7.0, 12.0 + 7.0, 2.0, 7.0]
+
+
+def test_late_reports_show_a_node_as_it_was():
+    net = depot(shops=1, lead_time=1, stock=10.0)  # nodes depot and shop; arcs supply, to shop, sales
+    orders = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]
+    run = Played(net, orders, [[3.0]] * 4)
+    reports, pictures = init_reports(net, run.states[0], 2), []
+    ages = [(0, 0), (1, 0), (0, 2), (2, 9)]  # of the depot and the shop; 9 is beyond memory, which goes back by 2
+    for t, age in enumerate(ages):
+        truth = observe(net, run.states[t], Shock(demand=jnp.zeros((1, 1))))
+        reports, seen = file_report(net, reports, truth, jnp.asarray(age, jnp.float32)[:, None])
+        reports = note_orders(reports, jnp.asarray(orders[t])[:, None])
+        pictures.append(seen)
+    assert [p.on_hand[0, :, 0].tolist() for p in pictures] == [[10.0, 0.0], [10.0, 0.0], [5.0, 0.0], [8.0, 0.0]]
+    assert [p.unreported[:, 0].tolist() for p in pictures] == [[0.0, 0.0], [1.0, 0.0], [0.0, 6.0], [8.0, 10.0]]
+    assert [p.pipeline[0, :, 0].tolist() for p in pictures] == [[0.0, 0.0], [0.0, 2.0], [3.0, 0.0], [1.0, 2.0]]
+    assert [float(p.demand[0, 0]) for p in pictures] == [0.0, 3.0, 0.0, 3.0]  # the shop's to tell
+    assert [float(p.owed[2, 0]) for p in pictures] == [0.0, 3.0, 0.0, 3.0]
+    assert pictures[3].report_age[:, 0].tolist() == [2, 2]
+
+
+# The outside world as data
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value", "message"),
+    [
+        ("demand", -1.0, "demand of 'sales' in period 1, lane 2 is -1"),
+        ("demand", np.nan, "demand of 'sales' in period 1, lane 2 is nan"),
+        ("demand", np.inf, "demand of 'sales' in period 1, lane 2 is inf"),
+        ("lead_time", 0, r"lead_time of 'supply' in period 1, lane 2 is 0, outside \[1, 3\]"),
+        ("lead_time", 4, r"lead_time of 'supply' in period 1, lane 2 is 4, outside \[1, 3\]"),
+        ("available", 1.5, "available of 'supply'"),
+        ("yield_", 1.01, "yield_ of 'shop'"),
+        ("yield_", -0.1, "yield_ of 'shop'"),
+        ("report_age", -1.0, "report_age of 'shop'"),
+    ],
+)
+def test_impossible_scenarios_are_refused_by_name(leaf, value, message):
+    net = shop(lead_time=2, min_lead_time=1, max_lead_time=3)
+    fine = dict.fromkeys(("demand", "lead_time", "available", "yield_", "report_age"), 1.0)
+    leaves = {k: np.full((4, 1, 3), v) for k, v in fine.items()}
+    check_scenario(net, scenario_of(**leaves))
+    leaves[leaf][1, 0, 2] = value
+    with pytest.raises(NumberError, match=message):
+        check_scenario(net, scenario_of(**leaves))
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 3), (4, 2, 3), (4, 1, 2)])
+def test_scenarios_of_another_shape_are_refused(shape):
+    with pytest.raises(InputError, match=r"available has shape .*, expected \(4, 1, 3\)"):
+        check_scenario(shop(), scenario_of(np.ones((4, 1, 3)), available=np.ones(shape)))
+    check_scenario(shop(), scenario_of(np.ones((4, 1, 3)), available=np.ones((4, 1, 1))))
+
+
+def test_a_scenario_does_not_follow_its_source():
+    history = np.ones((64, 64, 64), np.float32)
+    scenario = scenario_of(history)
+    history[:] = 7.0
+    assert (np.asarray(scenario.shocks.demand) == 1.0).all()
+    assert scenario[3:9].periods == 6
 
 
 # The clock, and the program

@@ -66,9 +66,10 @@ edges:
 def actions_of(policy, env, rng, means):
     net = env.network
     flow = sum(means)
-    if policy == "wild":  # far more than there is, fractions, and now and then a negative order
-        return np.round(rng.uniform(-10, 2.2 * flow, len(net.reorder_links)), 2)
     t = env.period
+    if policy == "wild":  # first too little, then more than there is; fractions, and now and then a negative order
+        most = 0.6 if t < 0.4 * env.num_periods else 4.4
+        return np.round(rng.uniform(-10, most * flow, len(net.reorder_links)), 2)
     action = []
     for supplier, buyer in net.reorder_links:
         sources = [e for e in net.reorder_links if e[1] == buyer]
@@ -78,7 +79,8 @@ def actions_of(policy, env, rng, means):
     return np.array(action)
 
 
-def play(name, what, means, scenario="custom", config=None, policies=("base_stock", "wild"), periods=PERIODS, given=None):
+def play(name, what, means, scenario="custom", config=None, policies=("base_stock", "wild"), given=None):
+    periods = PERIODS if given is None else len(given)
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         path = None
@@ -89,7 +91,10 @@ def play(name, what, means, scenario="custom", config=None, policies=("base_stoc
             for policy in policies:
                 env = CoreEnv(scenario=scenario, num_periods=periods, backlog=backlog, config_path=path)
                 links = env.network.retail_links
-                demand = {e: poisson_trace(100 + 10 * len(runs) + i, m, periods, not given) for i, (e, m) in enumerate(zip(links, means))}
+                demand = {
+                    e: poisson_trace(100 + 10 * len(runs) + i, m, periods, spikes=given is None)
+                    for i, (e, m) in enumerate(zip(links, means, strict=True))
+                }
                 env = CoreEnv(scenario=scenario, num_periods=periods, backlog=backlog, config_path=path, user_D=demand)
                 assert env.backlog is backlog
                 env.reset(seed=0)
@@ -136,14 +141,18 @@ def play(name, what, means, scenario="custom", config=None, policies=("base_stoc
 if __name__ == "__main__":
     play("serial", "its serial network", [20], "serial")
     play("network", "its divergent network", [20], "network")
-    play("yields", "two retailers, three markets, yields of 0.75 and 0.5, capacity shared by two customers", [12, 6, 9], config=YIELDS)
+    play(
+        "yields",
+        "two retailers, three markets, yields of 0.75 and 0.5, capacity shared by two customers",
+        [12, 6, 9],
+        config=YIELDS,
+    )
     play(
         "pooling",
         "a factory with two raw materials, of which only one is ever bought",
         [10],
         config=POOLING,
         policies=("one_material",),
-        periods=3,
         given=[[0, 20, 0], [20, 0, 0], [0, 0, 0]],
     )
     play(
@@ -152,6 +161,5 @@ if __name__ == "__main__":
         [1],
         config=FIXED,
         policies=("unserved",),
-        periods=3,
         given=[[4, 0], [4, 6], [4, 0]],
     )

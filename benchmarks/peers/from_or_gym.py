@@ -103,7 +103,7 @@ def divergent(name, what, actions, demand, starts=None, backlogs=(True, False)):
         for t, action in enumerate(actions):
             conflict.append(False)
             for node in env.factory:
-                asked = sum(a for a, (s, _) in zip(action, env.reorder_links) if s == node)
+                asked = sum(a for a, (s, _) in zip(action, env.reorder_links, strict=True) if s == node)
                 data = env.graph.nodes[node]
                 conflict[t] |= bool(asked > min(data["C"], data["v"] * env.X.loc[t, node]))
             rewards.append(env.step(list(action))[1])
@@ -140,7 +140,9 @@ if __name__ == "__main__":
     rng = np.random.default_rng(90)
     calm = rng.integers(0, 9, (PERIODS, 11))
     calm[:, 7:] += 5  # raw material comes faster than it goes
-    divergent("network_calm", "its divergent network, orders that no factory has to ration", calm, poisson_trace(91, 14))
+    divergent(
+        "network_calm", "its divergent network, small orders: no factory has to ration", calm, poisson_trace(91, 14)
+    )
     twice = np.zeros((3, 11), int)
     twice[0, [2, 3]] = 60  # both customers of factory 4 ask for 60 of the 50 that it has
     divergent(

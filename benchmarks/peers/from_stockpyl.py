@@ -9,7 +9,13 @@ from stockpyl.demand_source import DemandSource
 from stockpyl.instances import load_instance
 from stockpyl.policy import Policy
 from stockpyl.sim import simulation
-from stockpyl.supply_chain_network import mwor_system, network_from_edges, owmr_system, serial_system, single_stage_system
+from stockpyl.supply_chain_network import (
+    mwor_system,
+    network_from_edges,
+    owmr_system,
+    serial_system,
+    single_stage_system,
+)
 from stockpyl.supply_chain_product import SupplyChainProduct
 
 warnings.filterwarnings("ignore")
@@ -147,7 +153,7 @@ def instances():
         {n: poisson_trace(20 + n, 8) for n in range(3, 11)},
         shipment_lead_time={0: 2, 1: 1, 2: 0, 3: 1, 4: 2, 5: 0, 6: 1, 7: 3, 8: 1, 9: 0, 10: 2},
         local_holding_cost={0: 0.25, 1: 0.5, 2: 0.75, **{n: 1 + n / 8 for n in range(3, 11)}},
-        stockout_cost={0: 0, 1: 2, **{n: 20 for n in range(3, 11)}},
+        stockout_cost={0: 0, 1: 2, **dict.fromkeys(range(3, 11), 20)},
     )
 
 
@@ -178,21 +184,31 @@ def built():
         order_up_to_level=[80, 40, 25],
         order_capacity=[60, 30, 18],
     )
-    play("serial_sS", "serial_system: (s, S) rules, order capacities, own in-transit rates", network, {2: poisson_trace(41, 7)})
+    play(
+        "serial_sS",
+        "serial_system: (s, S) rules, order capacities, own in-transit rates",
+        network,
+        {2: poisson_trace(41, 7)},
+    )
     echelon = serial_system(
         3,
         local_holding_cost=[1, 2, 4],
         stockout_cost=[0, 0, 30],
         shipment_lead_time=[2, 1, 1],
-        initial_inventory_level=[20, 8, 14],
+        initial_inventory_level=[5, 0, 20],  # the last stage starts above its level and orders little at first
     )
     base_stock(echelon, {0: 42, 1: 24, 2: 14}, "EBS")
-    play("serial_echelon", "serial_system: echelon base-stock", echelon, {2: normal_trace(42, 7, 2)})
+    play("serial_echelon", "serial_system: echelon base-stock", echelon, {2: poisson_trace(42, 7)})
     play(
         "single_order_lead",
         "single_stage_system: an order lead time of 2 and a shipment lead time of 3",
         single_stage_system(
-            local_holding_cost=1, stockout_cost=9, order_lead_time=2, shipment_lead_time=3, policy_type="BS", base_stock_level=55
+            local_holding_cost=1,
+            stockout_cost=9,
+            order_lead_time=2,
+            shipment_lead_time=3,
+            policy_type="BS",
+            base_stock_level=55,
         ),
         {0: poisson_trace(43, 9)},
     )
@@ -253,7 +269,9 @@ def built():
     for n, product in products.items():
         bill.nodes_by_index[n].add_product(product)
     base_stock(bill, {1: 22, 2: 80, 3: 14})
-    play("bill_of_materials", "products: 2 and 5 units of the components in one product", bill, {3: poisson_trace(64, 6)})
+    play(
+        "bill_of_materials", "products: 2 and 5 units of the components in one product", bill, {3: poisson_trace(64, 6)}
+    )
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def make_game(
     network = env.network
     own = {leaf.shape[-1] for leaf in jax.tree.leaves((network, env.processes)) if leaf.ndim} - {1}
     lanes = max(own & {leaf.shape[-1] for leaf in jax.tree.leaves(network)}, default=256)
-    scale = measure_scale(network, env.processes, jax.random.key(0), lanes=lanes)
+    scale = _measure(network, env.processes, jax.random.key(0), lanes=lanes)
     given = np.asarray(limit, float)
     if given.ndim > 2 or (given.ndim and given.shape[0] != network.wiring.n_inner):
         raise InputError(
@@ -151,6 +151,9 @@ def make_game(
     if network.order_capacity is not None:
         most = jnp.minimum(most, network.order_capacity)
     return Game(env=env, scale=scale, most=most, head=head, raw=observation == "raw", cycle=cycle, oldest=oldest)
+
+
+_measure = jax.jit(measure_scale, static_argnames="lanes")
 
 
 def check_finite(what: str, x: Any) -> None:

@@ -40,8 +40,9 @@ def _observation_space(host: Host) -> gym.spaces.Box:
 class GymEnv(gym.Env[np.ndarray, np.ndarray]):
     """One system. Rewards are those of `meio_jax.env.Env`; ``info["cost"]`` is the period's cost.
 
-    Actions are quantities in ``[0, limit]`` for each inner arc, or what ``head`` says: a continuous head's raw outputs in
-    ``[-5, 5]``, or the tiers' numbers (`MultiDiscrete`; with capacities ``info["action_mask"]`` says which can be taken).
+    Actions are quantities in ``[0, limit]`` for each inner arc, or what ``head`` says: a continuous head's raw outputs
+    in ``[-5, 5]``, or the tiers' numbers (`MultiDiscrete`; with capacities ``info["action_mask"]`` says which can be
+    taken).
 
     Args:
       system: a `System` or an `Env`. horizon: periods of an episode. Others as in `meio_jax.adapters.game.make_game`.

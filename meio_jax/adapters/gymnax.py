@@ -111,7 +111,7 @@ class GymnaxEnv:
         if any(leaf.shape[-1] != 1 for leaf in jax.tree.leaves(self._game.env.network)):
             raise InputError("the network has lanes of its own: one of them makes an environment; vmap over the rest")
         self._horizon = horizon
-        first = jax.eval_shape(self._game.reset, jax.random.key(0), 1)
+        first = jax.eval_shape(functools.partial(self._game.reset, lanes=1), jax.random.key(0))
         self._width = jax.eval_shape(self._game.see, first).shape[-1]
 
     @property

@@ -164,15 +164,10 @@ class NodeAgentsEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         self._t += 1
         over = self._t >= self.horizon
         names = self.possible_agents
-        out = (
-            self._by_agent(seen),
-            {name: float(x) for name, x in zip(names, pay, strict=True)},
-            dict.fromkeys(names, False),
-            dict.fromkeys(names, over),
-            {name: {} for name in names},
-        )
+        paid = {name: float(x) for name, x in zip(names, pay, strict=True)}
+        nothing: dict[str, dict[str, Any]] = {name: {} for name in names}
         self.agents = [] if over else list(names)
-        return out
+        return self._by_agent(seen), paid, dict.fromkeys(names, False), dict.fromkeys(names, over), nothing
 
     def state(self) -> np.ndarray:
         """``[F]`` what a planner of the whole system sees."""
