@@ -73,12 +73,17 @@ def load(product_group: str | None, synthetic: bool) -> History:
 def tune_rules(network: Any, world: Processes, budget: Budget, key: jax.Array) -> dict[str, Any]:
     """Classical rules by name, each with (policy, theta), tuned with the same number of candidates and scenarios."""
     rules = {"base-stock": BaseStock(), "(s, S)": ReorderUpTo(), "forecast order-up-to": ForecastOrderUpTo()}
-    tuned = {}
+    tuned: dict[str, Any] = {}
     for name, policy in rules.items():
         began = time.perf_counter()
+        first = None
+        if isinstance(policy, ReorderUpTo):  # base-stock is an (s, S) rule: begin where that search ended
+            level = tuned["base-stock"][1]["level"]
+            first = {"reorder": level - 1.0, "up_to": level}
         found = search(
-            network, policy, world, key, budget=budget.candidates, lanes=budget.search_lanes, periods=182, warmup=WARMUP
-        )
+            network, policy, world, key, theta0=first, budget=budget.candidates, lanes=budget.search_lanes,
+            periods=182, warmup=WARMUP,
+        )  # fmt: skip
         tuned[name] = (policy, found.theta)
         print(
             f"  {name:22s} {found.cost:8.4f} a day  [{found.low:.4f}, {found.high:.4f}]  "
@@ -98,7 +103,7 @@ def train_ppo(
     """
     every = budget.updates // budget.chunks
     config = PPOConfig(
-        updates=budget.updates, lanes=budget.lanes, cycle=7, eval_every=every, eval_lanes=128, eval_periods=210,
+        updates=budget.updates, lanes=budget.lanes, cycle=7, credit="local", eval_every=every, eval_lanes=128, eval_periods=210,
         eval_warmup=WARMUP,
     )  # fmt: skip
     hyper = PPOHyper(discount=0.95, trace=0.8, std=0.3, std_end=0.1)
@@ -198,8 +203,8 @@ def main(argv: list[str] | None = None) -> int:
         report(f"The {HOLDOUT} held-out days, seen by nobody before{label}", held)
         played = rollout(network, *policies["PPO seed 0"], backtest, held_key, keep_trajectory=True)
         figures(run, network, curve, validation, played.trajectory, label)
-        run.save_json("result.json", {"synthetic": history.synthetic, "fresh": fresh.to_json(), "held_out": held.to_json(),
-                                      "seconds": time.perf_counter() - began})  # fmt: skip
+        result = {"synthetic": history.synthetic, "fresh": fresh.to_json(), "held_out": held.to_json()}
+        run.save_json("result.json", {**result, "seconds": time.perf_counter() - began})
         (run.folder / "tables.txt").write_text(
             f"Fresh scenarios{label}\n{fresh.table()}\n\nHeld-out days{label}\n{held.table()}\n"
         )

@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import importlib
 import json
+import math
 import os
 import random
 import shutil
@@ -41,7 +42,8 @@ TINY = (
 )  # fmt: skip
 #: How lives end, and how often.
 ENDS = {"anywhere": 0.2, "training": 0.25, "save": 0.45, "term": 0.1}
-PATIENCE = 300.0  # seconds until a life is said to hang
+#: Seconds of watching until a life is said to hang. A time in which the watcher itself was stopped does not count.
+PATIENCE = 300.0
 TICK = 0.0005
 
 
@@ -166,22 +168,23 @@ def live(folder: Path, updates: int, end: str, pace: Pace, dice: random.Random, 
     """Start the training, end it in the way that is asked for unless it is done before, look at what is left."""
     checkpoints, log = folder / "checkpoints", folder.with_suffix(".log")
     before, found, known = names(checkpoints), latest(checkpoints), len(resumes(folder))
-    born = time.monotonic()
     pid = start(command(folder, updates), log, cold)
     status: int | None = None
-    fault = None
+    fault, watched = None, 0.0
 
     def waits(seconds: float) -> Iterator[None]:
         """Until the time is over or the process has ended."""
-        nonlocal status, fault
-        until = time.monotonic() + seconds
-        while status is None and time.monotonic() < until:
-            if time.monotonic() - born > PATIENCE:
-                fault = f"{end}: hangs: {tail(log)}"
-                return
+        nonlocal status, fault, watched
+        last = time.monotonic()
+        until = last + seconds
+        while status is None and fault is None and last < until:
             yield
             time.sleep(TICK)
+            now = time.monotonic()
+            watched, last = watched + min(now - last, 1.0), now
             status = ended(pid)
+            if watched > PATIENCE:
+                fault = f"{end}: hangs: {tail(log)}"
 
     def saving() -> bool:
         return any(name.startswith(".tmp-step-") for name in names(checkpoints) - before)
@@ -191,30 +194,30 @@ def live(folder: Path, updates: int, end: str, pace: Pace, dice: random.Random, 
             for _ in waits(dice.uniform(0.0, pace.start + 6 * pace.step)):
                 pass
         elif end == "training":
-            for _ in waits(PATIENCE):
+            for _ in waits(math.inf):
                 if saving():
                     break
             for _ in waits(dice.uniform(0.0, 8 * pace.step)):
                 pass
         elif end == "save":
             for k in range(dice.randint(1, 6)):
-                for _ in waits(PATIENCE):
+                for _ in waits(math.inf):
                     if (not saving()) if k else True:
                         break
-                for _ in waits(PATIENCE):
+                for _ in waits(math.inf):
                     if saving():
                         break
             for _ in waits(dice.uniform(0.0, pace.save)):
                 pass
         else:  # to the end of the training
-            for _ in waits(PATIENCE):
+            for _ in waits(math.inf):
                 pass
     finally:
         if status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM if end == "term" else signal.SIGKILL)
     if status is None and end == "term":
-        for _ in waits(PATIENCE):
+        for _ in waits(math.inf):
             pass
         if status is None:
             os.kill(pid, signal.SIGKILL)
@@ -334,12 +337,15 @@ def differences(folder: Path, reference: Path, updates: int) -> tuple[dict[str, 
     return table, wrong
 
 
-def survive(kills: int, jobs: int, updates: int, seed: int, cold: int, base: Path) -> dict[str, Any]:
+def survive(
+    kills: int, jobs: int, updates: int, seed: int, cold: int, base: Path, twice: bool = True
+) -> dict[str, Any]:
     """Everything; returns what is printed."""
     began = time.monotonic()
     import_everything()
-    for name in ("reference", "again"):
-        pace = undisturbed(base / name, updates)
+    pace = undisturbed(base / "reference", updates)
+    if twice:
+        pace = undisturbed(base / "again", updates)
     print(
         f"undisturbed: {pace.start:.2f} s to the first save, then {pace.step:.3f} s an update, "
         f"of which {pace.save:.3f} s in the save",
@@ -358,7 +364,7 @@ def survive(kills: int, jobs: int, updates: int, seed: int, cold: int, base: Pat
     finished = sorted({life.chain for life in lives if life.finished})
     table: Counter[str] = Counter()
     leaves: dict[str, int] = {}
-    for name in ["again", *finished]:
+    for name in [*(["again"] if twice else []), *finished]:
         found, wrong = differences(base / name, base / "reference", updates)
         faults += [f"{name}: {line}" for line in wrong]
         for field, (n, differ) in found.items():
@@ -418,6 +424,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side (default 2)")
     parser.add_argument("--updates", type=int, default=60, help="updates of each training (default 60)")
     parser.add_argument("--cold", type=int, default=25, help="every so many lives a fresh interpreter; 0: none")
+    parser.add_argument("--once", action="store_true", help="make only one undisturbed run, not two")
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
     parser.add_argument("--out", type=Path, help="write what was found as JSON")
     parser.add_argument("--folder", type=Path, help="keep the runs in this empty folder")
@@ -432,7 +439,7 @@ def main() -> int:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     os.environ["JAX_PLATFORMS"] = "cpu"
-    found = survive(args.kills, args.jobs, args.updates, args.seed, args.cold, base)
+    found = survive(args.kills, args.jobs, args.updates, args.seed, args.cold, base, not args.once)
     print(show(found))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

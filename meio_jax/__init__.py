@@ -1,7 +1,7 @@
 """meio_jax: multi-echelon inventory optimisation with reinforcement learning, in one XLA program.
 
-The names here are what a notebook starts with; each room of the package (`processes`, `policies`, `solvers`, `learners`,
-`topologies`, `files`, `data`, `twin`, `plot`) has its own. Importing this imports JAX and little else.
+The names here are what a notebook starts with; each room of the package (`processes`, `policies`, `solvers`,
+`learners`, `topologies`, `files`, `data`, `twin`, `plot`) has its own. Importing this imports JAX and little else.
 """
 
 from meio_jax.build import build_network

@@ -75,8 +75,8 @@ draw_network(network)
 # fresh ones.
 
 # %%
-from meio_jax.policies import BaseStock  # noqa: E402
-from meio_jax.solvers import search  # noqa: E402
+from meio_jax.policies import BaseStock
+from meio_jax.solvers import search
 
 tuned = search(network, BaseStock(), world, jax.random.key(1), budget=400, lanes=16, periods=120, warmup=28)
 levels = tuned.theta["level"]
@@ -90,11 +90,11 @@ dict(zip(network.wiring.nodes, np.asarray(levels)[:, 0].astype(int), strict=True
 # judged by the luck of the other stores. Rollout, advantages, updates and evaluation are one compiled program.
 
 # %%
-from meio_jax.learners.config import PPOConfig, PPOHyper  # noqa: E402
-from meio_jax.learners.loop import train  # noqa: E402
-from meio_jax.learners.ppo import init_train  # noqa: E402
-from meio_jax.observation import accumulate_downstream  # noqa: E402
-from meio_jax.policies.scale import measure_scale  # noqa: E402
+from meio_jax.learners.config import PPOConfig, PPOHyper
+from meio_jax.learners.loop import train
+from meio_jax.learners.ppo import init_train
+from meio_jax.observation import accumulate_downstream
+from meio_jax.policies.scale import measure_scale
 
 config = PPOConfig(
     updates=60, lanes=128, cycle=7, credit="local", eval_every=10, eval_lanes=64, eval_periods=140, eval_warmup=28

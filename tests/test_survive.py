@@ -31,7 +31,7 @@ def check(found):
 
 
 def test_a_training_survives_some_kills(tmp_path):
-    found, text = play(tmp_path, "--kills", "3", "--jobs", "1", "--updates", "16", "--cold", "0")
+    found, text = play(tmp_path, "--kills", "3", "--jobs", "1", "--updates", "16", "--cold", "0", "--once")
     check(found)
     assert found["kills"] >= 3
     assert found["inside_a_save"] >= 1

@@ -254,6 +254,12 @@ def test_make_to_order_builds_what_is_owed_and_not_in_stock():
     assert run.flows[-1].components[:, 0].tolist() == [5.0, 5.0]
 
 
+def test_make_to_order_keeps_what_it_does_not_need_also_of_a_single_input():
+    run = Played(shop(0, node={"make_to_order": True}), [[9.0], [0.0]], [[4.0], [3.0]])
+    assert run.node("built", "shop") == [4.0, 3.0]
+    assert [f.components[:, 0].tolist() for f in run.flows] == [[5.0], [2.0]]
+
+
 def test_make_to_order_with_ship_first_builds_twice_within_one_capacity():
     def made(timing):
         net = build_network(
@@ -340,6 +346,16 @@ def test_ship_first_lets_only_make_to_order_nodes_build_before_receipts():
     run = Played(net, [[9.0, 1.0, 3.0], [0.0, 3.0, 0.0]], [[0.0]] * 2)
     assert run.node("started", "plant") == [0.0, 3.0]  # the first bolt waits for what is made on the second day
     assert run.node("built", "plant") == [0.0, 2.0]
+
+
+def test_ship_first_builds_once_where_capacity_left_inputs_over():
+    net = build_network(
+        [Node("maker", make_to_order=True), Node("press", capacity=2.0)],
+        [Arc(OUTSIDE, "maker"), Arc(OUTSIDE, "press"), *(Arc(n, CUSTOMER) for n in ("maker", "press"))],
+        timing="ship_first",
+    )
+    run = Played(net, [[0.0, 5.0]] + [[0.0, 0.0]] * 3, [[0.0, 0.0]] * 4)
+    assert run.node("built", "press") == [2.0, 2.0, 1.0, 0.0]
 
 
 # 4. Serve
@@ -523,6 +539,13 @@ def test_nodes_of_different_shelf_lives_share_a_network():
     )
     run = Played(net, [[0.0] * 3], [[0.0] * 3])
     assert [run.ages(n) for n in ("fresh", "dry", "cool")] == [[0.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 6.0, 0.0]]
+    net = build_network(
+        [Node("fresh", 0.0, 4.0, shelf_life=1), Node("dry", 0.0, 5.0)],  # one age class, and one of them stays in it
+        [*(Arc(OUTSIDE, n) for n in ("fresh", "dry")), *(Arc(n, CUSTOMER) for n in ("fresh", "dry"))],
+    )
+    run = Played(net, [[0.0] * 2], [[0.0] * 2])
+    assert [run.node("expired", n) for n in ("fresh", "dry")] == [[4.0], [0.0]]
+    assert [run.ages(n) for n in ("fresh", "dry")] == [[0.0], [5.0]]
 
 
 # 9. Storage
@@ -621,6 +644,17 @@ def test_late_reports_show_a_node_as_it_was():
     assert [float(p.demand[0, 0]) for p in pictures] == [0.0, 3.0, 0.0, 3.0]  # the shop's to tell
     assert [float(p.owed[2, 0]) for p in pictures] == [0.0, 3.0, 0.0, 3.0]
     assert pictures[3].report_age[:, 0].tolist() == [2, 2]
+
+
+def test_what_is_on_its_way_is_for_the_receiver_to_report():
+    net = wheels()
+    state = initial_state(net, 1)
+    reports = init_reports(net, state, 2)
+    for orders in ([1.0, 2.0, 3.0, 4.0, 5.0], [10.0, 20.0, 30.0, 40.0, 50.0]):
+        reports = note_orders(reports, jnp.asarray(orders)[:, None])
+    age = jnp.asarray([[0.0], [1.0], [2.0]])  # of east, west and the builder
+    _, seen = file_report(net, reports, observe(net, state, Shock(demand=jnp.zeros((1, 1)))), age)
+    assert seen.unreported[:, 0].tolist() == [0.0, 20.0, 33.0, 44.0, 55.0]
 
 
 # The outside world as data

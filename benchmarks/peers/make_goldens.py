@@ -2,8 +2,8 @@
 
     python benchmarks/peers/make_goldens.py [--folder /tmp/meio_peers] [stockpyl] [or-gym] [gym-invmgmt]
 
-Needs Python 3.11 (the pins are for it) and a package index; uses nothing but the standard library. The traces and actions
-are seeded, so remade goldens differ from the committed ones in nothing unless a peer's pin was changed.
+Needs Python 3.11 (the pins are for it) and a package index, itself only the standard library. Traces and actions are
+seeded: remade goldens equal the committed ones unless a pin was changed.
 """
 
 from __future__ import annotations

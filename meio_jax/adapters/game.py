@@ -134,9 +134,8 @@ def make_game(
     if observation not in OBSERVATIONS:
         raise InputError(f"observation {observation!r} is not one of {', '.join(OBSERVATIONS)}")
     network = env.network
-    own = {leaf.shape[-1] for leaf in jax.tree.leaves((network, env.processes)) if leaf.ndim} - {1}
-    lanes = max(own & {leaf.shape[-1] for leaf in jax.tree.leaves(network)}, default=256)
-    scale = _measure(network, env.processes, jax.random.key(0), lanes=lanes)
+    own = max(leaf.shape[-1] for leaf in jax.tree.leaves(network))
+    scale = _measure(network, env.processes, jax.random.key(0), lanes=own if own > 1 else 256)
     given = np.asarray(limit, float)
     if given.ndim > 2 or (given.ndim and given.shape[0] != network.wiring.n_inner):
         raise InputError(
