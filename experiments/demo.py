@@ -103,8 +103,8 @@ def train_ppo(
     """
     every = budget.updates // budget.chunks
     config = PPOConfig(
-        updates=budget.updates, lanes=budget.lanes, cycle=7, credit="local", eval_every=every, eval_lanes=128, eval_periods=210,
-        eval_warmup=WARMUP,
+        updates=budget.updates, lanes=budget.lanes, cycle=7, credit="local", eval_every=every, eval_lanes=128,
+        eval_periods=210, eval_warmup=WARMUP,
     )  # fmt: skip
     hyper = PPOHyper(discount=0.95, trace=0.8, std=0.3, std_end=0.1)
     sizes, start = jax.random.split(jax.random.key(seed))

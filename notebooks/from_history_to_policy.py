@@ -61,7 +61,9 @@ fit = fit_demand(past)
 world = Processes(demand=fit.process)
 scenario = draw(world, jax.random.key(0), 364, 64)
 drawn = np.asarray(scenario.shocks.demand)
-print("history: mean", past.demand.mean().round(2), " total's variance / mean", round(float(facts["total_dispersion"]), 2))
+print(
+    "history: mean", past.demand.mean().round(2), " total's variance / mean", round(float(facts["total_dispersion"]), 2)
+)
 total = drawn.sum(1)
 print("fitted:  mean", drawn.mean().round(2), " total's variance / mean", (total.var() / total.mean()).round(2))
 

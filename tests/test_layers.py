@@ -109,9 +109,7 @@ def floor(module: str) -> float:
     if not name:
         return SURFACE
     if name not in FLOORS:
-        pytest.fail(
-            f"{PACKAGE}.{name} has no floor: add it to FLOORS in tests/test_layers.py and to ARCHITECTURE.md"
-        )
+        pytest.fail(f"{PACKAGE}.{name} has no floor: add it to FLOORS in tests/test_layers.py and to ARCHITECTURE.md")
     return FLOORS[name]
 
 
@@ -161,8 +159,7 @@ def cycle(graph: dict[str, set[str]]) -> list[str]:
 
 def graph_of(known: dict[str, Path]) -> dict[str, set[str]]:
     return {
-        name: {t for t, _ in imports(name, path, known) if is_ours(t) and t != name}
-        for name, path in known.items()
+        name: {t for t, _ in imports(name, path, known) if is_ours(t) and t != name} for name, path in known.items()
     }
 
 

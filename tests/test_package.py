@@ -58,9 +58,7 @@ print(json.dumps({"outside": outside, "modules": sorted({m.partition(".")[0] for
                   "x64": jax.config.jax_enable_x64}))
 """
 
-needs_package = pytest.mark.skipif(
-    not (PACKAGE / "__init__.py").exists(), reason="meio_jax has no __init__ yet"
-)
+needs_package = pytest.mark.skipif(not (PACKAGE / "__init__.py").exists(), reason="meio_jax has no __init__ yet")
 
 
 @pytest.fixture(scope="module")
