@@ -316,6 +316,21 @@ class Counted(Process):
         return carry, carry + 1.0
 
 
+@pytree
+class Clock(Process):
+    """One more than a multiple of the period that it is, without a memory."""
+
+    role: ClassVar[str] = "any"
+    scale: jax.Array
+    memoryless = True
+
+    def init(self, key, lanes):
+        return ()
+
+    def sample(self, key, carry, t, lanes):
+        return jnp.broadcast_to(1.0 + self.scale * t, (1, lanes)), carry
+
+
 def counter():
     nodes = [Node("shop", initial_on_hand=1e4)]
     return build_network(nodes, [Arc(OUTSIDE, "shop", lot_size=1.0), Arc("shop", CUSTOMER)])
@@ -340,6 +355,16 @@ def test_policies_and_processes_remember(late):
         np.testing.assert_array_equal(old[3:], flows.on_hand[:-3, 0])
 
 
+def test_the_clock_goes_on_beside_a_process_that_remembers():
+    here, key, one = {"lanes": 2, "keep_trajectory": True}, jax.random.key(3), jnp.ones((1, 1))
+    for demand in (Counted(one), Clock(one)):
+        source = Processes(demand=demand, yield_=Clock(0 * one))
+        first = rollout(counter(), Diary(), 1e3, source, key, periods=40, **here)
+        then = rollout(counter(), Diary(), 1e3, source, key, periods=40, carry=first.carry, **here)
+        asked = np.concatenate([x.trajectory.shock.demand[:, 0, 0] for x in (first, then)])
+        np.testing.assert_array_equal(asked, 1 + np.arange(80))
+
+
 def test_a_policy_holds_stock_back():
     scenario = scenario_of(np.full((4, 1, 1), 10.0, np.float32))
     played = rollout(counter(), Diary(), 3.0, scenario, jax.random.key(0), keep_trajectory=True)
@@ -357,6 +382,12 @@ def test_the_policy_and_the_world_draw_from_keys_of_their_own(key_reuse):
     bound = 4 / 64  # 4 / sqrt(n)
     for x, y in ((demand, note), (demand[1:], demand[:-1]), (demand[:, 1:], demand[:, :-1])):
         assert abs(np.corrcoef(x.ravel(), y.ravel())[0, 1]) < bound
+
+
+def test_blocks_of_lanes_have_their_own_demand():
+    source = Processes(demand=normal(50.0, 5.0))
+    totals = rollout(counter(), Diary(), 1e3, source, jax.random.key(8), periods=3, lanes=6, block=2).totals
+    assert len(np.unique(totals.demand)) == 6  # of lanes that are alike in all else
 
 
 def test_every_state_and_flow_field_is_in_the_books():

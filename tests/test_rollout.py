@@ -240,7 +240,7 @@ def test_numbers_never_compile_anew():
     assert _rollout._cache_size() == before + 1
 
 
-# Published costs, see GOLDEN.md. Lanes are replications; the intervals are 99.9 %, so that a fixed seed says something.
+# Published costs. Lanes are replications; the intervals are 99.9 %, so that a fixed seed says something.
 
 
 def mean_cost(network, policy, theta, source, *, periods, lanes, warmup=100):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import time
 
 import jax
 import jax.numpy as jnp
@@ -92,9 +91,7 @@ GOLDEN = {
 @pytest.mark.parametrize("name", GOLDEN)
 def test_clark_scarf_gives_the_known_optimum(name):
     system, demand, cost, decimals, levels = GOLDEN[name]
-    start = time.perf_counter()
     found = clark_scarf(system, demand)
-    assert time.perf_counter() - start < 2.0  # 0.2 s on a quiet machine
     tolerance = 5e-4 * cost if decimals is None else 0.55 * 10.0**-decimals
     assert found.cost == pytest.approx(cost, abs=tolerance)
     if levels is not None:

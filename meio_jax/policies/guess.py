@@ -1,6 +1,6 @@
 """First numbers for classical rules: mean demand carried upstream, times the periods to cover, plus safety.
 
-The periods that an order at a node must cover depend on the timing (GOLDEN.md calls the first two Conv A and Conv B):
+The periods that an order at a node must cover depend on the timing:
 the lead time, one more where demand strikes after the order (``order_first``: at nodes with customers;
 ``ship_first``: everywhere), and one more where a node sees its customers' orders only a period later (no cascade).
 Snyder and Shen, Fundamentals of Supply Chain Theory (2019), sections 4.3 and 6.2.
