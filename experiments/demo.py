@@ -3,8 +3,8 @@
 1. Read daily sales of one product group in ten stores; keep the last 13 weeks aside.
 2. Fit the demand process on the rest; build a distribution centre that supplies the stores.
 3. Tune classical rules by simulation, each with the same budget.
-4. Train PPO in the same fitted world, from the tuned base-stock rule on; three seeds in one program.
-5. Play all of them on fresh scenarios of the fitted world and on the 13 weeks that nobody has seen.
+4. Train PPO in the same fitted world, from the tuned weekday rule on; three seeds in one program.
+5. Play all of them on fresh scenarios of the fitted world and on the 13 weeks that no fit has seen.
 
 It prints what it found, also where the learner lost, and writes everything to ``results/demo/``.
 """
@@ -20,16 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.compile_cache import keep_compiled
 from meio_jax.checkpoint import Checkpoints
 from meio_jax.data import DataUnavailable, History, complete_journey, split, synthetic_history
+from meio_jax.errors import InputError
 from meio_jax.evaluate import Evaluation, evaluate
 from meio_jax.learners.config import PPOConfig, PPOHyper
 from meio_jax.learners.ppo import init_train, train_chunk
 from meio_jax.observation import accumulate_downstream
-from meio_jax.policies import BaseStock, ForecastOrderUpTo, ReorderUpTo
+from meio_jax.policies import BaseStock, CappedBaseStock, ReorderUpTo, SeasonalBaseStock
 from meio_jax.policies.scale import measure_scale
 from meio_jax.processes import Processes
 from meio_jax.progress import Progress
@@ -40,6 +42,7 @@ from meio_jax.solvers import search
 from meio_jax.twin import distribution_centre, fit_demand
 
 HOLDOUT = 91
+WEEKDAY = "weekday base-stock"
 WARMUP = 28  # whole weeks, so that the calendar of a backtest is that of the fitted process
 
 
@@ -70,23 +73,36 @@ def load(product_group: str | None, synthetic: bool) -> History:
     return synthetic_history(seed=0)
 
 
-def tune_rules(network: Any, world: Processes, budget: Budget, key: jax.Array) -> dict[str, Any]:
-    """Classical rules by name, each with (policy, theta), tuned with the same number of candidates and scenarios."""
-    rules = {"base-stock": BaseStock(), "(s, S)": ReorderUpTo(), "forecast order-up-to": ForecastOrderUpTo()}
+def tune_rules(network: Any, world: Processes, calendar: np.ndarray, budget: Budget, key: jax.Array) -> dict[str, Any]:
+    """Classical rules by name, each with (policy, theta), tuned with the same number of candidates and scenarios.
+
+    ``calendar``: expected demand by place in the week, ``[7, C]`` from period 0 on.
+    """
+    season = SeasonalBaseStock.following(network, calendar)
+    rules = {
+        "base-stock": BaseStock(),
+        "(s, S)": ReorderUpTo(),
+        "capped base-stock": CappedBaseStock(),
+        WEEKDAY: season,
+    }
     tuned: dict[str, Any] = {}
     for name, policy in rules.items():
         began = time.perf_counter()
         first = None
-        if isinstance(policy, ReorderUpTo):  # base-stock is an (s, S) rule: begin where that search ended
+        if tuned:  # all of them contain base-stock: begin where that search ended
             level = tuned["base-stock"][1]["level"]
-            first = {"reorder": level - 1.0, "up_to": level}
+            first = {
+                "(s, S)": {"reorder": level - 1.0, "up_to": level},
+                "capped base-stock": {"level": level, "cap": level},
+                WEEKDAY: {"level": accumulate_downstream(network, level), "swing": jnp.ones_like(level)},
+            }[name]
         found = search(
             network, policy, world, key, theta0=first, budget=budget.candidates, lanes=budget.search_lanes,
             periods=182, warmup=WARMUP,
         )  # fmt: skip
         tuned[name] = (policy, found.theta)
         print(
-            f"  {name:22s} {found.cost:8.4f} a day  [{found.low:.4f}, {found.high:.4f}]  "
+            f"  {name:20s} {found.cost:8.4f} a day  [{found.low:.4f}, {found.high:.4f}]  "
             f"{found.evaluations} candidates, {time.perf_counter() - began:.0f} s",
             flush=True,
         )
@@ -94,9 +110,9 @@ def tune_rules(network: Any, world: Processes, budget: Budget, key: jax.Array) -
 
 
 def train_ppo(
-    network: Any, world: Processes, levels: jax.Array, budget: Budget, best: float, run: Run, seed: int
+    network: Any, world: Processes, rule: tuple[Any, Any], budget: Budget, best: float, run: Run, seed: int
 ) -> tuple[PPOConfig, Any, dict[str, np.ndarray]]:
-    """Train all seeds in one program, from the tuned base-stock rule on.
+    """Train all seeds in one program, from the tuned weekday rule on.
 
     Returns:
       The configuration, the train states (a leading axis over seeds), and the validation costs ``[seeds, chunks]``.
@@ -109,7 +125,9 @@ def train_ppo(
     hyper = PPOHyper(discount=0.95, trace=0.8, std=0.3, std_end=0.1)
     sizes, start = jax.random.split(jax.random.key(seed))
     scale = measure_scale(network, world, sizes, lanes=budget.lanes)
-    scale = dataclasses.replace(scale, echelon=accumulate_downstream(network, levels))
+    policy, theta = rule
+    season = theta["swing"] * jnp.asarray(policy.season)[..., None]
+    scale = dataclasses.replace(scale, echelon=theta["level"], season=season)
     keys = jax.random.split(start, budget.seeds)
     states = jax.vmap(lambda key: init_train(config, network, world, hyper, key, scale=scale))(keys)
     chunk = jax.jit(jax.vmap(lambda state: train_chunk(config, network, world, hyper, state, every)))
@@ -119,6 +137,8 @@ def train_ppo(
     with Progress(budget.updates, best_classical=best, unit=steps, label="PPO") as progress:
         for k in range(budget.chunks):
             states, metrics = chunk(states)
+            if not np.asarray(metrics["finite"]).all():
+                print("NOTE: some updates were not finite and were rolled back", flush=True)
             found = np.asarray(metrics["eval_cost"])[:, -1]
             costs.append(found)
             progress((k + 1) * every, found.mean())
@@ -163,7 +183,11 @@ def main(argv: list[str] | None = None) -> int:
     began = time.perf_counter()
     budget = QUICK if args.quick else FULL
 
-    history = load(args.group, args.synthetic)
+    try:
+        history = load(args.group, args.synthetic)
+    except InputError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     label = " (SYNTHETIC data)" if history.synthetic else ""
     past, future = split(history, HOLDOUT)
     fit = fit_demand(past)
@@ -181,26 +205,30 @@ def main(argv: list[str] | None = None) -> int:
     with Run.create(args.out, config, seed=args.seed) as run:
         tune_key, fresh_key, held_key = jax.random.split(jax.random.key(args.seed + 1), 3)
         print("Tuning classical rules on the fitted world:", flush=True)
-        rules = tune_rules(network, world, budget, tune_key)
-        base = rules["base-stock"][1]["level"]
+        calendar = np.roll(fit.mean, -fit.start, axis=0)
+        rules = tune_rules(network, world, calendar, budget, tune_key)
         first = evaluate(
             network, rules, world, jax.random.key(PPOConfig.eval_seed), periods=210, lanes=128, warmup=WARMUP
         )
         validation = {name: first.kpis[name]["cost"].mean for name in rules}
-        setup, states, curve = train_ppo(network, world, base, budget, min(validation.values()), run, args.seed)
+        setup, states, curve = train_ppo(
+            network, world, rules[WEEKDAY], budget, min(validation.values()), run, args.seed
+        )
 
         policies = dict(rules)
         for member in range(budget.seeds):
             policies[f"PPO seed {member}"] = (setup.policy, best_numbers(states, member))
         fresh = evaluate(
             network, policies, world, fresh_key, periods=WARMUP + 364, lanes=budget.fresh_lanes, warmup=WARMUP,
-            baseline="base-stock",
+            baseline=WEEKDAY,
         )  # fmt: skip
         days = np.concatenate([past.demand[-WARMUP:], future.demand])
         backtest = scenario_of(days)
-        held = evaluate(network, policies, backtest, held_key, warmup=WARMUP, baseline="base-stock")
+        held = evaluate(network, policies, backtest, held_key, warmup=WARMUP, baseline=WEEKDAY)
         report(f"Fresh scenarios of the fitted world, {budget.fresh_lanes} x 364 days{label}", fresh)
-        report(f"The {HOLDOUT} held-out days, seen by nobody before{label}", held)
+        report(
+            f"The {HOLDOUT} held-out days, used for no fit (but the stores were chosen on the whole year){label}", held
+        )
         played = rollout(network, *policies["PPO seed 0"], backtest, held_key, keep_trajectory=True)
         figures(run, network, curve, validation, played.trajectory, label)
         result = {"synthetic": history.synthetic, "fresh": fresh.to_json(), "held_out": held.to_json()}
@@ -219,21 +247,25 @@ def verdict(fresh: Evaluation, held: Evaluation, budget: Budget, label: str) -> 
         seeds = [found.differences[f"PPO seed {k}"].percent for k in range(budget.seeds)]
         known = [p for p in seeds if p is not None]
         mean = float(np.mean([p.mean for p in known]))
-        sure = sum(p.high is not None and p.high < 0 for p in known)
-        worse = sum(p.low is not None and p.low > 0 for p in known)
+        below = sum(p.high is not None and p.high < 0 for p in known)
+        above = sum(p.low is not None and p.low > 0 for p in known)
         classical = min((v["cost"].mean, k) for k, v in found.kpis.items() if not k.startswith("PPO"))[1]
         print(
-            f"On {where}{label}: PPO costs {mean:+.2f} % against tuned base-stock (mean of {len(known)} seeds; "
-            f"surely better in {sure}, surely worse in {worse}); the best classical rule was {classical}."
+            f"On {where}{label}: PPO costs {mean:+.2f} % against the tuned {WEEKDAY} (mean of {len(known)} seeds; "
+            f"interval below 0 in {below}, above 0 in {above}); the cheapest classical rule was {classical}."
         )
 
 
 def clear(folder: Path) -> None:
     """Remove what an earlier demo left, and only that."""
     manifest = folder / "manifest.json"
-    if not folder.exists():
+    if not folder.exists() or not any(folder.iterdir()):
         return
-    if not manifest.exists() or "budget" not in json.loads(manifest.read_text()).get("config", {}):
+    try:
+        ours = "budget" in json.loads(manifest.read_text()).get("config", {})
+    except (OSError, ValueError, AttributeError):
+        ours = False
+    if not ours:
         raise SystemExit(f"{folder} holds something that no demo wrote; choose another folder with --out")
     import shutil
 

@@ -33,8 +33,8 @@ class Scale:
 
     demand ``[C, 1|B]``: mean demand. node ``[N, 1|B]``: mean throughput. arc ``[I, 1|B]``: mean order. echelon, local
     ``[M, 1|B]``: reference levels of echelon and of installation positions, in units of the node's product.
-    echelon_spread,
-    local_spread ``[M, 1|B]``: standard deviation of demand over the periods that such a level has to cover.
+    echelon_spread, local_spread ``[M, 1|B]``: standard deviation of demand over the periods that such a level covers.
+    season ``[S, M, 1|B]``: what the reference levels add in period t mod S; None: nothing.
     """
 
     demand: Array
@@ -44,6 +44,7 @@ class Scale:
     local: Array
     echelon_spread: Array
     local_spread: Array
+    season: Array | None = None
 
 
 @runtime_checkable
@@ -107,8 +108,12 @@ def _to_arcs(network: Network, wanted: Array, logits: Array) -> Array:
 def _position(network: Network, scale: Scale, seen: Observation, position: str) -> tuple[Array, Array, Array]:
     """Position, reference level and spread, ``[M, B]`` and ``[M, 1]``."""
     if position == "echelon":
-        return echelon_position(network, seen), scale.echelon, scale.echelon_spread
-    return installation_position(network, seen), scale.local, scale.local_spread
+        at, reference, spread = echelon_position(network, seen), scale.echelon, scale.echelon_spread
+    else:
+        at, reference, spread = installation_position(network, seen), scale.local, scale.local_spread
+    if scale.season is not None:
+        reference = reference + jax.lax.dynamic_index_in_dim(scale.season, seen.t % scale.season.shape[0], 0, False)
+    return at, reference, spread
 
 
 def _check_position(position: str) -> None:

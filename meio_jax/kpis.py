@@ -127,6 +127,7 @@ def tally(network: Network, flows: Flows) -> Tally:
     out = (unmet > 1e-5 * demand) & (demand > 0)
     asked = demand > 0
     dtype = demand.dtype
+    none = unmet.sum(0) * 0.0  # NaN where demand is, which comparisons would hide
     return Tally(
         cost=sum((terms[k] for k in COSTS[:-1]), -terms["revenue"]),
         holding=terms["holding"],
@@ -143,9 +144,9 @@ def tally(network: Network, flows: Flows) -> Tally:
         lost=flows.lost[inner:].sum(0),
         sold=flows.shipped[inner:].sum(0),
         backlog=flows.backlog[inner:].sum(0),
-        stockouts=out.sum(0).astype(dtype),
-        served=(asked & ~out).sum(0).astype(dtype),
-        asked=asked.sum(0).astype(dtype),
+        stockouts=out.sum(0).astype(dtype) + none,
+        served=(asked & ~out).sum(0).astype(dtype) + none,
+        asked=asked.sum(0).astype(dtype) + none,
         stock=flows.on_hand.sum(0),
         in_transit=flows.in_transit.sum(0),
         ordered=flows.ordered[:inner].sum(0),
@@ -166,7 +167,7 @@ def kpis(sums: Tally) -> dict[str, Array]:
     """
 
     def over(a: Array, b: Array, empty: float) -> Array:
-        return jnp.where(b > 0, a / jnp.where(b > 0, b, 1.0), empty)
+        return jnp.where(b == 0, empty, a / jnp.where(b == 0, 1.0, b))  # NaN stays NaN
 
     n = sums.periods
     return {

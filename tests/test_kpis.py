@@ -10,6 +10,7 @@ import pytest
 from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, Shock, build_network
 from meio_jax.kpis import COSTS, Tally, cost_terms, costs_by_node, kpis, tally, total_cost
 from meio_jax.simulator import Flows, initial_state, transition
+from meio_jax.topologies import serial
 
 
 def bill():
@@ -221,3 +222,13 @@ def test_two_days_of_a_shop(keep, cost, fill_rate, cycle_service, lost, backlog,
     assert float(found["fill_rate"][0]) == pytest.approx(fill_rate)
     assert float(found["cycle_service"][0]) == cycle_service
     assert [float(x[0]) for x in (total.lost, total.backlog, total.sold)] == [lost, backlog, sold]
+
+
+def test_nan_demand_is_nan_in_every_measure_of_service():
+    network = serial(1, lead_time=1, holding_cost=1.0, backlog_cost=9.0, initial_on_hand=5.0)
+    state = initial_state(network, 2)
+    _, flows = transition(network, state, jnp.zeros((1, 2)), Shock(demand=jnp.array([[np.nan, 3.0]])))
+    found = kpis(tally(network, flows))
+    for name in ("cost", "fill_rate", "cycle_service", "stockouts", "turnover", "days_of_supply"):
+        assert np.isnan(found[name][0]), name
+        assert np.isfinite(found[name][1]), name

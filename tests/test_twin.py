@@ -69,6 +69,6 @@ def test_network_carries_the_costs_and_the_stores(history):
     assert np.allclose(np.asarray(network.holding_cost)[:, 0], history.unit_value * np.array([0.01] + [0.03] * 5))
     assert np.allclose(np.asarray(network.lost_cost)[w.n_inner :, 0], 0.5 * history.unit_value)
     assert np.all(np.asarray(network.keep)[w.n_inner :] == 0)
-    assert np.allclose(np.asarray(network.fixed_order_cost)[1:, 0], 0.2)
+    assert np.allclose(np.asarray(network.fixed_order_cost)[1:, 0], 0.2 * history.unit_value)
     stock = np.asarray(initial_state(network, 2).on_hand)
     assert np.all(stock == np.floor(stock)) and np.all(stock > 0)

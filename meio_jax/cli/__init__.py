@@ -58,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             config=_STYLE,
         )
     except SystemExit as e:  # tyro has said what is wrong, or shown the help
-        return e.code if isinstance(e.code, int) else 2
+        code = e.code if isinstance(e.code, int) else 2
+        if code and "--json" in words:
+            print(json.dumps({"error": "UsageError", "message": "wrong usage; standard error says what"}))
+        return code
     as_json = command.json
     try:
         # What libraries may print must not get in between.
@@ -70,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refused(e, 1, as_json)
     except KeyboardInterrupt:
         print("meio: interrupted", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"error": "KeyboardInterrupt", "message": "interrupted"}))
         return 130
     except BrokenPipeError:
         return _quietly()

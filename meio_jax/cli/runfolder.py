@@ -29,6 +29,7 @@ __all__ = ["HEADS", "LEARNERS", "Learned", "Options", "Stop", "classical", "open
 SYSTEM = "system.yaml"
 #: Learners by name.
 LEARNERS = {"ppo": "proximal policy optimisation"}
+CREDITS = ("joint", "local")
 #: What the network's outputs mean, by name; the classes are in `Options.config`.
 HEADS = ("order_up_to", "quantity", "percentage", "tiers")
 
@@ -47,6 +48,9 @@ class Options:
     learning_rate: float
     discount: float
     eval_every: int
+    trace: float = 0.95
+    credit: str = "joint"
+    cycle: int = 0
 
     def config(self, system: System) -> tuple[PPOConfig, PPOHyper]:
         """Static configuration and numbers. Raises `InputError` for what does not fit together."""
@@ -62,10 +66,12 @@ class Options:
             minibatches=self.minibatches,
             widths=tuple(self.widths),
             head=heads[named("--head", self.head, HEADS)](),
+            credit=self.credit,
+            cycle=self.cycle or None,
             oldest=report_memory(system),
             eval_every=self.eval_every,
         )
-        return config, PPOHyper(learning_rate=self.learning_rate, discount=self.discount)
+        return config, PPOHyper(learning_rate=self.learning_rate, discount=self.discount, trace=self.trace)
 
     def described(self, learner: str, system: System) -> dict[str, Any]:
         """What the manifest says, and what a resumed run is compared with."""
@@ -198,4 +204,9 @@ def check_options(options: Options) -> None:
         raise UsageError(f"--learning-rate {options.learning_rate:g}: give a number between 0 and 1")
     if not 0 < options.discount < 1:
         raise UsageError(f"--discount {options.discount:g}: give a number between 0 and 1")
+    if not 0 <= options.trace <= 1:
+        raise UsageError(f"--trace {options.trace:g}: give a number from 0 to 1")
+    if options.cycle < 0:
+        raise UsageError(f"--cycle {options.cycle}: give a number of periods, or 0 for none")
+    named("--credit", options.credit, CREDITS)
     named("--head", options.head, HEADS)

@@ -31,6 +31,7 @@ __all__ = ["Train"]
 
 #: The rule that is tuned beside the learner, for comparison.
 BASELINE = "echelon_base_stock"
+BASELINE_WITH_ORDER_COSTS = "echelon_s_S"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,12 @@ class Train:
     """At the start; it falls."""
     discount: float = 0.99
     """Worth of the next period's cost."""
+    trace: float = 0.95
+    """Lambda of the advantages: lower is less noise and more bias."""
+    credit: str = "joint"
+    """What a decision answers for: joint (all costs) or local (its node, what it feeds, what feeds it)."""
+    cycle: int = 0
+    """Periods in a cycle that the policy sees the time of, 7 for days of the week; 0: none."""
     eval_every: int = 20
     """Updates between two evaluations, after which the run is saved."""
     baseline_budget: int = 300
@@ -173,11 +180,13 @@ def _baseline(run: Run, system: System, key: Any, budget: int) -> dict[str, Any]
         return dict(run.load_json("baseline"))
     if not budget:
         return None
-    say(f"tuning {BASELINE} with {budget} candidates")
-    policy = make_policy(BASELINE)
+    fixed = system.network.fixed_order_cost
+    name = BASELINE if fixed is None or not bool((fixed > 0).any()) else BASELINE_WITH_ORDER_COSTS
+    say(f"tuning {name} with {budget} candidates")
+    policy = make_policy(name)
     found = tune(system, policy, start_theta(policy, system), key, budget, 500, 100)
     baseline = {
-        "policy": BASELINE,
+        "policy": name,
         "theta": plain_numbers(found.theta),
         "cost": found.cost,
         "low": found.low,

@@ -53,7 +53,7 @@ def train(
 
     Raises:
       TrainingDivergedError: a loss or a weight is not finite; it holds the last good state. Under `jax.vmap` nothing is
-        raised: such a member stays at its last good state, and its ``finite`` is false.
+        raised: such an update is rolled back and the member goes on with another key, and its ``finite`` is false.
       InputError: the configuration does not fit the network, or ``chunk`` is no multiple of ``config.eval_every``.
     """
     state = init_train(config, network, processes, hyper, key) if state is None else state

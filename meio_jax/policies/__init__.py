@@ -7,6 +7,7 @@ from meio_jax.policies.constant import ConstantOrder
 from meio_jax.policies.forecast import ForecastOrderUpTo
 from meio_jax.policies.guess import initial_levels
 from meio_jax.policies.reorder import ReorderLots, ReorderUpTo
+from meio_jax.policies.seasonal import SeasonalBaseStock
 
 __all__ = [
     "AnchoringRule",
@@ -18,5 +19,6 @@ __all__ = [
     "Policy",
     "ReorderLots",
     "ReorderUpTo",
+    "SeasonalBaseStock",
     "initial_levels",
 ]

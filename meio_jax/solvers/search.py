@@ -397,7 +397,9 @@ def search(
             return play(x, _scenario(where, key, None, lanes, warmup))
         many = max(256, 4 * lanes) if fresh_lanes is None else fresh_lanes
         keys = jax.random.split(key, -(-many // lanes))
-        return np.concatenate([play(x, _scenario(where, k, scenario.periods, lanes, warmup)) for k in keys], 1)
+        drawn = [_scenario(where, k, scenario.periods, lanes, warmup) for k in keys]
+        parts = [x[i : i + batch] for i in range(0, len(x), batch)]
+        return np.concatenate([np.concatenate([play(part, one) for one in drawn], 1) for part in parts])
 
     rng = np.random.default_rng(np.asarray(jax.random.key_data(for_rng)).ravel().tolist())
     book = _Book(space, play, budget, batch)
@@ -414,8 +416,10 @@ def search(
         _pattern(space, book, rng, 0.25)
 
     in_sample = fresh is None and isinstance(source, Scenario)
-    finalists = np.stack(book.best(FINALISTS))
-    best = finalists[0]
+    best = book.best(1)[0]
+    start = space.repair(space.start[None]).astype(np.float32).astype(np.float64)
+    kept = list(start) if start[0].tobytes() in book.known else []  # the start always competes
+    finalists = np.stack(list({x.tobytes(): x for x in [*kept, *book.best(FINALISTS)]}.values()))
     if in_sample:
         costs = play(best[None])[0]
     else:

@@ -16,11 +16,11 @@ __all__ = ["RetailCosts", "distribution_centre"]
 
 @dataclasses.dataclass(frozen=True)
 class RetailCosts:
-    """What a planner would have to supply; shares are of the unit's selling price, per day where they hold stock.
+    """What a planner would have to supply, as shares of the unit's selling price; holding is per unit and day.
 
     The defaults are assumptions, not data: sales histories carry no costs. Holding in a store is dearer than in the
-    distribution centre (shelf space, chilling, waste); an unmet sale is lost with its margin and some goodwill; each
-    order line costs handling.
+    distribution centre (shelf space, chilling, waste); an unmet sale is lost with its margin and some goodwill. An
+    order costs nothing unless ``store_order`` or ``centre_order`` is given.
     """
 
     centre_holding: float = 0.005
@@ -35,13 +35,14 @@ class RetailCosts:
 def distribution_centre(history: History, costs: RetailCosts | None = None) -> Network:
     """Supplier -> distribution centre -> stores, daily, in whole units, unmet sales lost.
 
-    Orders are placed in the morning before demand is seen (``order_first``). Stock at the start covers the mean demand
-    of each lead time and a week in the stores, so that a short run does not begin with a crisis.
+    Orders are placed in the morning before demand is seen (``order_first``). Stock at the start covers three days of
+    mean demand in the centre and in each store, and each period of a lead time has a day's on its way, so that a short
+    run does not begin with a crisis.
     """
     costs = costs or RetailCosts()
     price = history.unit_value
     mean = np.asarray(history.demand.mean(0))
-    week = np.ceil(3 * mean)
+    three_days = np.ceil(3 * mean)
     nodes = [
         Node(
             "centre",
@@ -55,11 +56,11 @@ def distribution_centre(history: History, costs: RetailCosts | None = None) -> N
             "centre",
             name="supplier",
             lead_time=costs.supplier_lead_time,
-            fixed_order_cost=costs.centre_order,
+            fixed_order_cost=costs.centre_order * price,
             initial_pipeline=float(np.ceil(mean.sum())),
         )
     ]
-    for store, stock, rate in zip(history.customers, week, mean, strict=True):
+    for store, stock, rate in zip(history.customers, three_days, mean, strict=True):
         name = f"store {store}"
         nodes.append(Node(name, holding_cost=costs.store_holding * price, initial_on_hand=float(stock)))
         arcs.append(
@@ -67,7 +68,7 @@ def distribution_centre(history: History, costs: RetailCosts | None = None) -> N
                 "centre",
                 name,
                 lead_time=costs.store_lead_time,
-                fixed_order_cost=costs.store_order,
+                fixed_order_cost=costs.store_order * price,
                 initial_pipeline=float(np.ceil(rate)),
             )
         )
