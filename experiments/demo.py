@@ -59,8 +59,8 @@ class Budget:
     fresh_lanes: int
 
 
-FULL = Budget(seeds=3, updates=400, lanes=256, chunks=20, candidates=3000, search_lanes=32, fresh_lanes=512)
-QUICK = Budget(seeds=1, updates=80, lanes=128, chunks=8, candidates=600, search_lanes=16, fresh_lanes=128)
+FULL = Budget(seeds=3, updates=120, lanes=512, chunks=20, candidates=3000, search_lanes=32, fresh_lanes=512)
+QUICK = Budget(seeds=1, updates=40, lanes=128, chunks=8, candidates=600, search_lanes=16, fresh_lanes=128)
 
 
 def load(product_group: str | None, synthetic: bool) -> History:
@@ -119,10 +119,10 @@ def train_ppo(
     """
     every = budget.updates // budget.chunks
     config = PPOConfig(
-        updates=budget.updates, lanes=budget.lanes, cycle=7, credit="local", eval_every=every, eval_lanes=128,
-        eval_periods=210, eval_warmup=WARMUP,
+        updates=budget.updates, lanes=budget.lanes, segment=64, epochs=2, cycle=7, credit="local", eval_every=every,
+        eval_lanes=128, eval_periods=210, eval_warmup=WARMUP,
     )  # fmt: skip
-    hyper = PPOHyper(discount=0.95, trace=0.8, std=0.3, std_end=0.1)
+    hyper = PPOHyper(learning_rate=3e-4, discount=0.95, trace=0.8, std=0.2, std_end=0.1)
     sizes, start = jax.random.split(jax.random.key(seed))
     scale = measure_scale(network, world, sizes, lanes=budget.lanes)
     policy, theta = rule

@@ -108,9 +108,17 @@ from meio_jax.learners.ppo import init_train
 from meio_jax.policies.scale import measure_scale
 
 config = PPOConfig(
-    updates=60, lanes=128, cycle=7, credit="local", eval_every=10, eval_lanes=64, eval_periods=140, eval_warmup=28
+    updates=60,
+    lanes=128,
+    epochs=2,
+    cycle=7,
+    credit="local",
+    eval_every=10,
+    eval_lanes=64,
+    eval_periods=140,
+    eval_warmup=28,
 )
-hyper = PPOHyper(discount=0.95, trace=0.8, std=0.3, std_end=0.1)
+hyper = PPOHyper(learning_rate=3e-4, discount=0.95, trace=0.8, std=0.2, std_end=0.1)
 scale = measure_scale(network, world, jax.random.key(2), lanes=128)
 scale = dataclasses.replace(scale, echelon=weekday["level"], season=np.asarray(season.season)[..., None])
 state = init_train(config, network, world, hyper, jax.random.key(3), scale=scale)
