@@ -114,14 +114,14 @@ def simulate(case: Golden) -> tuple[float, float, float]:
 def main() -> int:
     keep_compiled()
     columns = ("published", "ours", "simulated", "low", "high")
-    print(f"{'instance':40s}{'source':31s}" + "".join(f"{c:>12s}" for c in columns) + f"{'diff':>10s}")
+    print(f"{'instance':42s}{'source':31s}" + "".join(f"{c:>12s}" for c in columns) + f"{'diff':>10s}")
     for case in [*serial_cases(), *lost_sales_cases()]:
         mean, low, high = simulate(case)
         ours = mean if case.exact is None else case.exact
         exact = "-" if case.exact is None else f"{case.exact:.4f}"
         gap = 100 * (ours / case.published - 1)
         numbers = f"{case.published:12.4f}{exact:>12s}{mean:12.4f}{low:12.4f}{high:12.4f}{gap:+9.3f}%"
-        print(f"{case.name:40s}{case.source:31s}{numbers}", flush=True)
+        print(f"{case.name:42s}{case.source:31s}{numbers}", flush=True)
     return 0
 
 
