@@ -116,29 +116,30 @@ def _position(network: Network, scale: Scale, seen: Observation, position: str) 
     return at, reference, spread
 
 
-def _check_position(position: str) -> None:
-    if position not in ("echelon", "installation"):
-        raise InputError(f"position {position!r} is neither 'echelon' nor 'installation'")
-
-
 @dataclasses.dataclass(frozen=True)
-class OrderUpTo(_Continuous):
-    """Outputs are base-stock levels, one for each input: ``level = reference + raw x spread``, order what is missing.
-
-    As the level may depend on all that is seen, every policy can be written this way; a constant output is base-stock.
-    Inputs with several sources have one more output for each of them, the logits of their shares.
-    """
+class _ByPosition(_Continuous):
+    """One output for each input, compared with a position, and for each of several sources the logit of its share."""
 
     position: str = "echelon"
 
     def __post_init__(self) -> None:
-        _check_position(self.position)
+        if self.position not in ("echelon", "installation"):
+            raise InputError(f"position {self.position!r} is neither 'echelon' nor 'installation'")
 
     def outputs(self, w: Wiring) -> int:
         return w.n_inputs + len(_shares(w))
 
     def nodes(self, w: Wiring) -> tuple[int, ...]:
         return (*w.node_of_input, *(w.dst[e] for e in _shares(w)))
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderUpTo(_ByPosition):
+    """Outputs are base-stock levels, one for each input: ``level = reference + raw x spread``, order what is missing.
+
+    As the level may depend on all that is seen, every policy can be written this way; a constant output is base-stock.
+    Inputs with several sources have one more output for each of them, the logits of their shares.
+    """
 
     def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
         at, reference, spread = _position(network, scale, seen, self.position)
@@ -164,20 +165,10 @@ class Quantity(_Continuous):
 
 
 @dataclasses.dataclass(frozen=True)
-class Percentage(_Continuous):
+class Percentage(_ByPosition):
     """Outputs adjust the orders of the reference base-stock rule: ``order x max(0, 1 + step x raw)``."""
 
-    position: str = "echelon"
     step: float = 0.25
-
-    def __post_init__(self) -> None:
-        _check_position(self.position)
-
-    def outputs(self, w: Wiring) -> int:
-        return w.n_inputs + len(_shares(w))
-
-    def nodes(self, w: Wiring) -> tuple[int, ...]:
-        return (*w.node_of_input, *(w.dst[e] for e in _shares(w)))
 
     def orders(self, network: Network, scale: Scale, seen: Observation, raw: Array) -> Array:
         at, reference, _ = _position(network, scale, seen, self.position)
