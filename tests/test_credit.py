@@ -71,8 +71,8 @@ def test_unknown_credit_is_refused():
 
 @pytest.mark.slow
 def test_local_credit_learns_faster_where_stores_are_many():
-    """Eight stores of one warehouse: a third into the run local credit is ahead on every seed. By the end the two are level
-    here, so no more than speed is claimed.
+    """Eight stores of one warehouse: a third into the run local credit is ahead on every seed. By the end the two are
+    level here, so no more than speed is claimed.
     """
     network = distribution(8, lead_time=[2, 1], holding_cost=[0.5, 1.0], backlog_cost=9.0)
     world = Processes(demand=poisson([3.0] * 8))
