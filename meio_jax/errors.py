@@ -15,6 +15,7 @@ __all__ = [
     "FileError",
     "FileSyntaxError",
     "FileTooLargeError",
+    "InfeasibleError",
     "InputError",
     "MissingDemandError",
     "MissingKeyError",
@@ -27,8 +28,10 @@ __all__ = [
     "RunError",
     "RunExistsError",
     "RunMismatchError",
+    "UnboundedError",
     "UnknownKeyError",
     "UnknownNameError",
+    "UnsuitableError",
     "UnsupportedFileError",
     "WrongTypeError",
 ]
@@ -68,6 +71,18 @@ class UnknownNameError(InputError):
 
 class NonFiniteError(InputError, FloatingPointError):
     """A NaN or an infinity surfaced in a simulation or in a learner."""
+
+
+class UnsuitableError(InputError):
+    """A method cannot treat a problem. The message says why, and which method can."""
+
+
+class InfeasibleError(InputError):
+    """No decision satisfies what is asked for; the message says what contradicts what."""
+
+
+class UnboundedError(InputError):
+    """The problem has no best decision: its cost can be made as small as one likes."""
 
 
 class FileError(InputError):

@@ -1,0 +1,1 @@
+"""The literature: an instance a function, with citation, event order and known optimum."""
