@@ -10,6 +10,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from meio_jax import plot
 from meio_jax.errors import InputError, UnknownNameError
+from meio_jax.plot.layout import layout_of
 from meio_jax.topologies import assembly, distribution, multi_source, random_dag, serial, tree
 
 NETWORKS = {
@@ -50,7 +51,7 @@ def test_a_network_is_drawn_whole(name):
 
 @pytest.mark.parametrize("network", [*NETWORKS.values(), *(random_dag(s, 8, density=0.4) for s in range(12))])
 def test_no_node_lies_upon_another(network):
-    at = plot._layout(network.wiring)
+    at = layout_of(network.wiring)
     for (x, y), (u, v) in itertools.combinations(at.nodes, 2):
         assert abs(x - u) > 1.3 or abs(y - v) > 0.5
     for (x, y), (u, v) in itertools.product(at.ends.values(), at.nodes):
@@ -62,7 +63,7 @@ def test_no_node_lies_upon_another(network):
 
 def test_a_tree_has_no_crossing_and_stands_in_the_middle():
     w = NETWORKS["tree"].wiring
-    at = plot._layout(w)
+    at = layout_of(w)
     heights = [at.nodes[n][1] for n in range(5, 21)]
     assert heights == sorted(heights, reverse=True)
     for n in range(1, 5):
@@ -71,7 +72,7 @@ def test_a_tree_has_no_crossing_and_stands_in_the_middle():
 
 
 def test_the_drawing_is_the_same_every_time():
-    assert plot._layout(NETWORKS["random"].wiring) == plot._layout(NETWORKS["random"].wiring)
+    assert layout_of(NETWORKS["random"].wiring) == layout_of(NETWORKS["random"].wiring)
 
 
 def test_values_are_written_and_shade():
