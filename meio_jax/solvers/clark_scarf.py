@@ -16,149 +16,31 @@ Clark and Scarf, Management Science 6(4), 1960, https://doi.org/10.1287/mnsc.6.4
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from meio_jax.elements import LARGEST
 from meio_jax.errors import InputError, NumberError
 from meio_jax.network import Network
-from meio_jax.solvers.laws import Law, as_law, convolve
-from meio_jax.solvers.newsvendor import covered_periods
-from meio_jax.solvers.solution import Solution
+from meio_jax.solvers import convex_order
+from meio_jax.solvers.laws import Law, Normal, as_law, convolve
+from meio_jax.solvers.method import Method
+from meio_jax.solvers.plain import not_average
+from meio_jax.solvers.problem import Problem
+from meio_jax.solvers.serial import SerialSystem, not_serial, serial_system
+from meio_jax.solvers.solution import Solution, plays_echelon_levels
 
-__all__ = ["SerialSystem", "clark_scarf", "serial_system"]
+__all__ = ["METHODS", "Recursion", "SerialSystem", "clark_scarf", "recursion", "serial_system"]
 
 #: Lattice points in a standard deviation of the shortest lead-time demand, where demand is continuous.
 FINENESS = 100
+#: No lattice is finer.
+FINEST = 10_000
+#: Proven bounds are widened by this share of the backorder cost of a standard deviation, for rounding.
+ROUNDING = 1e-10
 _REFERENCE = "Clark & Scarf 1960; Chen & Zheng 1994; Snyder & Shen 2019, section 6.2"
-
-
-@dataclasses.dataclass(frozen=True)
-class SerialSystem:
-    """A serial system in plain numbers, upstream first.
-
-    Attributes:
-      holding_cost: ``[N]`` local rates, money per unit and period.
-      lead_time: ``[N]`` periods from the stage before (or from outside) to each stage; fractions are allowed where the
-        law of demand has them (normal, Poisson).
-      backlog_cost: money per unit owed to the customer and period.
-      transit_cost: ``[N]`` money per unit in transit to each stage and period; ``"upstream"`` is the local rate of
-        where it came from, 0 from outside.
-      timing: ``"demand_first"``, ``"order_first"`` or ``"ship_first"``.
-      unit_cost: money per unit that passes through the whole system (purchase, operation); no policy changes it.
-
-    Raises:
-      InputError: the lengths differ.
-      NumberError: a number is NaN, negative or absurdly large.
-      UnknownNameError: there is no such timing.
-    """
-
-    holding_cost: Sequence[float]
-    lead_time: Sequence[float]
-    backlog_cost: float
-    transit_cost: Sequence[float] | str | float = 0.0
-    timing: str = "order_first"
-    unit_cost: float = 0.0
-
-    def __post_init__(self) -> None:
-        stages = len(self.holding_cost)
-        if not stages:
-            raise InputError("a serial system needs at least one stage")
-        transit = self.transit_cost
-        if isinstance(transit, str):
-            if transit != "upstream":
-                raise InputError(f"transit_cost {transit!r} is neither numbers nor 'upstream'")
-            transit = (0.0, *list(self.holding_cost)[:-1])
-        elif np.ndim(transit) == 0:
-            transit = (transit,) * stages  # type: ignore[assignment]
-        rows = {"holding_cost": self.holding_cost, "lead_time": self.lead_time, "transit_cost": transit}
-        for name, values in rows.items():
-            numbers = tuple(float(x) for x in values)  # type: ignore[union-attr]
-            if len(numbers) != stages:
-                raise InputError(f"{name} has {len(numbers)} values, and there are {stages} stages (upstream first)")
-            object.__setattr__(self, name, numbers)
-        for name in (*rows, "backlog_cost", "unit_cost"):
-            for x in np.ravel(getattr(self, name)):
-                if not 0 <= x <= LARGEST:
-                    raise NumberError(f"{name} = {x:g} is outside [0, {LARGEST:g}]")
-        if self.backlog_cost == 0:
-            raise NumberError("backlog_cost is 0: it would be best to serve nobody")
-        covered_periods(0.0, self.timing, serves_customers=True)
-
-    @property
-    def echelon_holding_cost(self) -> tuple[float, ...]:
-        """``[N]`` what each stage's local rate adds to that of the stage before it."""
-        return tuple(float(x) for x in np.diff(np.asarray(self.holding_cost), prepend=0.0))
-
-    @property
-    def covered(self) -> tuple[float, ...]:
-        """``[N]`` periods of demand that each stage's echelon position must cover."""
-        last = len(self.lead_time) - 1
-        return tuple(covered_periods(t, self.timing, serves_customers=j == last) for j, t in enumerate(self.lead_time))
-
-    def constant_cost(self, mean: float) -> float:
-        """Cost per period that no policy changes, for a mean demand per period: in transit, purchase, operation."""
-        return mean * (float(np.dot(self.transit_cost, self.lead_time)) + self.unit_cost)
-
-
-def serial_system(network: Network, *, lane: int | None = None) -> SerialSystem:
-    """A serial network as plain numbers, all of whose costs are kept (revenue is not a cost).
-
-    Args:
-      network: serial, with backorders and without whatever a Clark-Scarf recursion has no word for.
-      lane: which lane's numbers; needed only where numbers differ between lanes.
-
-    Raises:
-      InputError: the network is no such system; says why.
-    """
-    w = network.wiring
-    inner, last = range(w.n_inner), w.n_nodes - 1
-    chain = all(w.src[e] == w.dst[e] - 1 for e in inner) and sorted(w.dst[: w.n_inner]) == list(range(w.n_nodes))
-    if not chain or w.n_customers != 1 or w.src[-1] != last:
-        raise InputError("the network is not serial: one supplier, a chain of nodes and one customer at its end")
-
-    def row(name: str, rows: int, empty: float) -> np.ndarray:
-        """``[rows]`` of a leaf, or what its absence means."""
-        leaf = getattr(network, name)
-        if leaf is None:
-            return np.full(rows, empty)
-        values = np.asarray(leaf, float)
-        if values.shape[-1] == 1:
-            return values[:, 0]
-        if lane is None:
-            raise InputError(f"{name} differs between lanes: say which lane")
-        return values[:, lane]
-
-    n, arcs = w.n_nodes, w.n_arcs
-    neutral = [
-        ("capacity", n, math.inf), ("storage", n, math.inf), ("yield_", n, 1.0), ("shelf_life", n, math.inf),
-        ("units", n, 1.0), ("fixed_order_cost", n, 0.0), ("lot_size", n, 0.0), ("minimum_order", n, 0.0),
-        ("order_capacity", n, math.inf), ("erosion", 1, 0.0), ("keep", arcs, 1.0),
-    ]  # fmt: skip
-    for name, rows, value in neutral:
-        if not np.all(row(name, rows, value) == value):
-            raise InputError(f"{name} has no place in a Clark-Scarf recursion; it is exact only without it")
-    if any(w.make_to_order):
-        raise InputError("a node that makes to order holds no stock: leave it out and add its lead time to the next")
-    backlog = row("backlog_cost", arcs, 0.0)
-    if np.any(backlog[:-1]):
-        raise InputError("backlog_cost between stages has no place in a Clark-Scarf recursion, only the customer's")
-    into = np.argsort(w.dst[: w.n_inner])  # the arc into each node
-    lead_time = row("lead_time", n, math.nan) if network.lead_time is not None else np.asarray(w.lead_time, float)
-    # A unit passes every arc and every node once, so what it pays there is a constant.
-    passing = row("unit_cost", n, 0.0).sum() + row("operating_cost", n, 0.0).sum()
-    return SerialSystem(
-        holding_cost=row("holding_cost", n, 0.0).tolist(),
-        lead_time=np.round(lead_time[into]).tolist(),
-        backlog_cost=float(backlog[-1]),
-        transit_cost=row("transit_holding_cost", n, 0.0)[into].tolist(),
-        timing=w.timing,
-        unit_cost=float(passing),
-    )
 
 
 def clark_scarf(
@@ -167,12 +49,17 @@ def clark_scarf(
     *,
     levels: Sequence[float] | None = None,
     lead_time_demand: Sequence[Any] | None = None,
+    tolerance: float | None = None,
     lane: int | None = None,
 ) -> Solution:
     """The optimal echelon base-stock policy of a serial system, or the cost of a given one, per period in the long run.
 
-    Lattice demand (`Poisson`, `Pmf`) is computed without error, continuous demand within about 1e-6 of the cost. A
-    stage whose local rate is below that of the stage before it should take all there is: its echelon level is infinite.
+    Lattice demand (`Poisson`, `Pmf`) is computed without error but rounding. Continuous demand is computed on a
+    lattice, on which the trapezoidal rule is within about 1e-6 of the cost; ``lower_bound`` and ``upper_bound`` are
+    proven by lattice laws on either side of it in the convex order (`meio_jax.solvers.convex_order`), and
+    ``details["error"]`` is their distance. They bound the optimum, also where other levels are evaluated, whose cost is
+    then only computed. A stage whose local rate is below that of the stage before it should take all there is: its
+    echelon level is infinite.
 
     Args:
       system: a serial `Network`, or plain numbers.
@@ -180,12 +67,17 @@ def clark_scarf(
       levels: ``[N]`` echelon levels to evaluate instead of optimising, upstream first.
       lead_time_demand: ``[N]`` laws of the demand that each stage's echelon position covers (with the extra period that
         the timing asks for), where they are not sums of the demand of ``system.covered`` periods.
+      tolerance: choose the coarsest lattice on which the bounds are proven to lie within this share of the cost; None:
+        `FINENESS` points a standard deviation, bounds within about 2e-5.
       lane: which lane's numbers of a network.
 
     Raises:
-      InputError: the network is not serial, has features that the recursion has no word for, or lengths differ.
+      UnsuitableError: the network is not serial, or has features that the recursion has no word for.
+      InputError: lengths differ.
+      NumberError: a level is NaN, or the tolerance cannot be met.
       ParameterError: demand is out of its domain, or not defined over a fraction of a period.
     """
+    network = system if isinstance(system, Network) else None
     if isinstance(system, Network):
         system = serial_system(system, lane=lane)
     law, stages = as_law(demand), len(system.holding_cost)
@@ -196,43 +88,107 @@ def clark_scarf(
     for name, given in (("levels", levels), ("lead_time_demand", lead_time_demand)):
         if given is not None and len(given) != stages:
             raise InputError(f"{name} has {len(given)} values, and there are {stages} stages (upstream first)")
-    if levels is not None and np.any(np.isnan(np.asarray(levels, float))):
-        raise NumberError("levels: NaN")
     rates = system.echelon_holding_cost
-    found, cost = _recursion(rates, laws, system.backlog_cost, levels)
     mean = law.mean
     # The recursion charges stock in transit at the rate of where it came from, and an upper stage's stock before the
     # demand of the period in which it arrives.
     transit = mean * sum(t * h for t, h in zip(system.lead_time[1:], system.holding_cost[:-1], strict=True))
     early = mean * sum(rates[:-1]) if system.timing == "order_first" else 0.0
     constant = system.constant_cost(mean)
-    reached = np.minimum.accumulate(found)  # no stage can hold more than the stages before it let through
-    local = tuple(float(x) for x in reached - np.append(reached[1:], 0.0))
-    method = "Clark-Scarf" if levels is None else "echelon base stock"
-    return Solution(cost - transit - early + constant, tuple(found), local, method, constant, _REFERENCE)
+    shift = constant - transit - early
+    found = recursion(rates, laws, system.backlog_cost, levels=levels, tolerance=tolerance, shift=shift)
+    reached = np.minimum.accumulate(found.levels)  # no stage can hold more than the stages before it let through
+    played = {} if network is None else plays_echelon_levels(network, reached)
+    return Solution(
+        found.cost,
+        found.levels,
+        tuple(float(x) for x in reached - np.append(reached[1:], 0.0)),
+        "Clark-Scarf" if levels is None else "echelon base stock",
+        constant,
+        _REFERENCE,
+        claim="optimal" if levels is None else "exact",
+        lower_bound=found.lower,
+        upper_bound=found.upper,
+        details={"error": found.upper - found.lower, "fineness": found.fineness},
+        **played,
+    )
 
 
-def _common_step(laws: Sequence[Law]) -> tuple[float, bool]:
-    """The lattice of the computation, and whether demand really is continuous."""
-    steps = {law.step for law in laws if law.sd > 0}
-    if len(steps) > 1:
-        raise InputError("the laws of lead-time demand must be all continuous or on lattices of one step")
-    step = steps.pop() if steps else laws[0].step
-    if step is not None:
-        return step, False
-    return min((law.sd for law in laws if law.sd > 0), default=1.0) / FINENESS, True
+class Recursion(NamedTuple):
+    """What the recursion says: levels ``[N]``; money per period; points a standard deviation (None: exact lattice)."""
+
+    levels: tuple[float, ...]
+    cost: float
+    lower: float
+    upper: float
+    fineness: float | None
 
 
-def _recursion(
-    rates: Sequence[float], laws: Sequence[Law], backlog_cost: float, levels: Sequence[float] | None
-) -> tuple[list[float], float]:
+def recursion(
+    rates: Sequence[float],
+    laws: Sequence[Law],
+    backlog_cost: float,
+    *,
+    levels: Sequence[float] | None = None,
+    tolerance: float | None = None,
+    shift: float = 0.0,
+) -> Recursion:
+    """Optimal echelon levels (or the cost of given ones) of stages in series, with proven bounds on the optimum.
+
+    Args:
+      rates: ``[N]`` echelon holding rates, upstream first; laws: ``[N]`` demand that each stage's position covers.
+      shift: constant cost to add.
+
+    Raises:
+      InputError, NumberError: as `clark_scarf`.
+    """
+    if levels is not None and np.any(np.isnan(np.asarray(levels, float))):
+        raise NumberError("levels: NaN")
+    if tolerance is not None and not tolerance > 0:
+        raise NumberError(f"tolerance = {tolerance:g} must be positive: a share of the cost")
+    least = min((law.sd for law in laws if law.sd > 0), default=0.0)
+    rounding = ROUNDING * (backlog_cost + sum(rates)) * math.fsum(law.sd for law in laws)
+    if not least or any(law.step is not None for law in laws if law.sd > 0):
+        step = next((law.step for law in laws if law.step is not None), 1.0)
+        found, cost = _on_lattice(rates, laws, backlog_cost, levels, step)
+        best = cost if levels is None else _on_lattice(rates, laws, backlog_cost, None, step)[1]
+        return Recursion(found, cost + shift, best + shift - rounding, best + shift + rounding, None)
+    # The bounds' distance falls with the square of the step; on a lattice of 10 points it tells how far to go.
+    fineness = FINENESS if tolerance is None else 10.0
+    while True:
+        step = least / fineness
+        found, cost = _on_lattice(rates, laws, backlog_cost, levels, step)
+        if not all(isinstance(law, Normal) for law in laws):
+            return Recursion(found, cost + shift, -math.inf, math.inf, fineness)
+        normals = [law for law in laws if isinstance(law, Normal)]
+        lower, upper = (
+            _on_lattice(rates, [side(law, step) for law in normals], backlog_cost, None, step)[1] + shift
+            for side in (convex_order.below, convex_order.above)
+        )
+        lower, upper = lower - rounding, upper + rounding
+        if tolerance is None or upper - lower <= tolerance * abs(cost + shift):
+            return Recursion(found, cost + shift, lower, upper, fineness)
+        if fineness >= FINEST:
+            raise NumberError(
+                f"tolerance = {tolerance:g}: the bounds stay {upper - lower:g} apart on the finest lattice"
+            )
+        wanted = fineness * math.sqrt((upper - lower) / (tolerance * max(abs(cost + shift), 1e-300)))
+        fineness = min(FINEST, max(1.2 * fineness, 1.02 * wanted))
+
+
+def _on_lattice(
+    rates: Sequence[float], laws: Sequence[Law], backlog_cost: float, levels: Sequence[float] | None, step: float
+) -> tuple[tuple[float, ...], float]:
     """Levels (the best ones, or as given) and cost, in-transit stock charged at the rate of where it came from.
 
     C_j is kept on the lattice ``origin + step (0 .. n - 1)``, outside of which it is exactly linear with known slopes.
     Given levels need not lie on that lattice: each brings its own shifted copy of it (a row), on which it does.
     """
-    step, smooth = _common_step(laws)
-    tables = [law.lattice(step) for law in laws]
+    steps = {law.step for law in laws if law.sd > 0}
+    if len(steps) > 1:
+        raise InputError("the laws of lead-time demand must be all continuous or on lattices of one step")
+    smooth = steps == {None}
+    tables = [law.lattice(step) if law.sd > 0 else (law.mean, np.ones(1)) for law in laws]
     stages, penalty = len(laws), backlog_cost + sum(rates)
     origins = [-step + sum(first for first, _ in tables[j:]) for j in range(stages)] + [-step]
     shifts = [0.0] * stages  # of the row on which the level of a stage lies
@@ -268,7 +224,7 @@ def _recursion(
         if math.isfinite(level):
             rows = np.where(at >= level - 1e-9 * step, value, rows)
             high_slope = 0.0
-    return found, value
+    return tuple(found), value
 
 
 def _extended(rows: np.ndarray, left: int, right: int, low_slope: float, high_slope: float, step: float) -> np.ndarray:
@@ -307,3 +263,18 @@ def _reaching(
         raise NumberError(f"levels: {level:g} is far from all that demand can do")
     rows = _extended(rows, left, right, low_slope, high_slope, step)
     return rows, origin - left * step, float(rows[-1, k + left])
+
+
+def _unfit(problem: Problem) -> str | None:
+    return not_average(problem) or not_serial(problem.network)
+
+
+METHODS = (
+    Method(
+        "clark_scarf",
+        "Clark-Scarf recursion: the optimum of a serial system",
+        "optimal",
+        lambda problem: clark_scarf(problem.network, problem.laws[0]),
+        _unfit,
+    ),
+)
