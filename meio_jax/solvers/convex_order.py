@@ -30,11 +30,12 @@ def above(law: Normal, step: float) -> Pmf:
     if not law.sd:
         return Pmf(np.ones(1), law.mean, step)
     reach = math.ceil(REACH * law.sd / step)
-    x = step * np.arange(-reach - 1, reach + 2)
-    loss = Normal(0.0, law.sd).loss(np.abs(x))  # the law is symmetric: no difference of large numbers in a tail
-    loss = np.where(x < 0, loss - x, loss)
-    p = np.maximum(np.diff(loss, 2) / step, 0.0)
-    p = (p + p[::-1]) / 2
+    # The integral of each hat function: by quadrature of the density, so that tails are right to the last digits.
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    nodes, weights = (1 + nodes) / 2, weights / 2 * (1 - nodes) / 2
+    offsets = np.concatenate([-nodes, nodes])
+    z = (np.arange(-reach, reach + 1)[:, None] + offsets) * (step / law.sd)
+    p = np.exp(-0.5 * z * z) @ np.concatenate([weights, weights])
     return Pmf(p / p.sum(), law.mean - reach * step, step)
 
 

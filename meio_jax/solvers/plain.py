@@ -10,7 +10,7 @@ from meio_jax.errors import UnsuitableError
 from meio_jax.network import Network
 from meio_jax.solvers.problem import Problem
 
-__all__ = ["lead_times", "numbers", "obstacle", "not_average", "passing_cost"]
+__all__ = ["lead_times", "not_average", "numbers", "obstacle", "passing_cost"]
 
 #: What each leaf is where a network does not use it: rows, and the value that changes nothing.
 _NEUTRAL = {
