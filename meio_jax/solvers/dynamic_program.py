@@ -8,7 +8,6 @@ of the physics is written again: see `meio_jax.solvers.reachable`.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import time
 from typing import Any
@@ -123,7 +122,7 @@ class _Found:
     sweeps: int
 
 
-@functools.partial(jax.jit, static_argnames=())
+@jax.jit
 def _best_choice(product: Product, values: Array, discount: Array) -> Array:
     """``[S]`` the first of the best choices."""
     return product.choices(values, discount).reshape(values.shape[0], -1).argmin(1)
@@ -207,11 +206,11 @@ class _Solver:
         table, visits = found.table, found.visits
         at, need = found.choice[0], position_per_order(self.network)
         orders = table.orders(at)
-        largest = np.asarray([v[-1] for v in order_values(self.network, table.limits)])
+        largest = np.asarray([v[-1] for v in table.values])
         capacity = number(self.network, "order_capacity", orders.shape[1], np.inf)
         order = ((orders >= largest) * visits[:, None]).sum(0) > AT_LIMIT
         # One more order, of the smallest size, would have gone beyond the position that is allowed.
-        least = np.asarray([v[1] if len(v) > 1 else 0.0 for v in order_values(self.network, table.limits)])
+        least = np.asarray([v[1] if len(v) > 1 else 0.0 for v in table.values])
         reached = table.position + orders @ need.T + (need * least).max(1)
         position = ((reached > table.limits.position + 1e-9) * visits[:, None]).sum(0) > AT_LIMIT
         left = float(visits @ table.clipped[np.arange(table.states), at // len(table.passive)])

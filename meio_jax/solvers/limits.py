@@ -7,13 +7,16 @@ optimum lies within.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from meio_jax.errors import InputError, NumberError, UnsuitableError
 from meio_jax.network import Network
@@ -22,7 +25,7 @@ from meio_jax.simulator import initial_state, place_orders
 from meio_jax.solvers.laws import Law, Pmf
 from meio_jax.solvers.state_space import Box, Layout, number
 
-__all__ = ["Demand", "Limits", "box_of", "demand_of", "guess", "order_values", "states_within"]
+__all__ = ["Demand", "Limits", "box_of", "demand_of", "guess", "order_values", "start_of", "states_within"]
 
 #: Joint values of the demand of one period that a table may have.
 MOST_DEMANDS = 20_000
@@ -159,9 +162,18 @@ def order_values(network: Network, limits: Limits) -> list[np.ndarray]:
     """For each inner arc the orders ``[k]`` up to its limit that lots, minima and capacities allow, 0 first."""
     w = network.wiring
     most = int(limits.order.max(initial=0.0))
-    wanted = jnp.broadcast_to(jnp.arange(most + 1, dtype=network.holding_cost.dtype), (w.n_inner, most + 1))
-    placed = np.asarray(place_orders(network, wanted), float)
+    wanted = np.broadcast_to(np.arange(most + 1, dtype=network.holding_cost.dtype), (w.n_inner, most + 1))
+    placed = np.asarray(_place(network, wanted), float)
     return [np.unique(row[row <= limit]) for row, limit in zip(placed, limits.order, strict=True)]
+
+
+@functools.partial(jax.jit, static_argnames="layout")
+def start_of(network: Network, layout: Layout, demand: Any) -> Array:
+    """``[D, B]`` the observed state at time 0, for each demand ``[C, B]`` of the first period."""
+    return layout.read(network, initial_state(network, demand.shape[-1]), jnp.asarray(demand))
+
+
+_place = jax.jit(place_orders)
 
 
 def box_of(network: Network, layout: Layout, limits: Limits, demand: Demand) -> Box:
@@ -177,7 +189,7 @@ def box_of(network: Network, layout: Layout, limits: Limits, demand: Demand) -> 
         whole[n] = min(limits.position[m] + owed[n] for m in w.inputs_of_node[n])
     seen = w.timing == "demand_first"
     keep = number(network, "keep", w.n_arcs, 1.0)
-    at_start = np.asarray(layout.read(network, initial_state(network, 1), jnp.zeros((w.n_customers, 1))))[:, 0]
+    at_start = np.asarray(start_of(network, layout, np.zeros((w.n_customers, 1))))[:, 0]
     low, high = np.zeros(len(layout.slots)), np.zeros(len(layout.slots))
     for d, (kind, index) in enumerate(layout.slots):
         if kind in ("stock", "net"):

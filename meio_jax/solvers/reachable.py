@@ -23,8 +23,8 @@ from meio_jax.kpis import total_cost
 from meio_jax.network import Network
 from meio_jax.observation import echelon_position, observe
 from meio_jax.scenario import Shock
-from meio_jax.simulator import initial_state, transition
-from meio_jax.solvers.limits import Demand, Limits, box_of, order_values
+from meio_jax.simulator import transition
+from meio_jax.solvers.limits import Demand, Limits, box_of, order_values, start_of
 from meio_jax.solvers.state_space import Box, Layout, Lookup, number
 
 __all__ = ["Table", "double", "explore", "next_states", "position_per_order"]
@@ -79,6 +79,7 @@ class Table:
     clipped: np.ndarray
     allowed: np.ndarray | None
     position: np.ndarray
+    values: list[np.ndarray]  # the orders on each inner arc
     start: np.ndarray  # [W or 1] indices of the states of time 0
     start_probabilities: np.ndarray
 
@@ -106,7 +107,10 @@ def next_states(
     return layout.read(network, after, demand), total_cost(network, flows)
 
 
-@functools.partial(jax.jit, static_argnames=("layout",))
+_next_states = jax.jit(next_states, static_argnames="layout")
+
+
+@functools.partial(jax.jit, static_argnames="layout")
 def _play(
     network: Network, layout: Layout, x: Array, orders: Array, demand: Array, p: Array, edges: Array
 ) -> tuple[Array, Array, Array, Array]:
@@ -163,8 +167,7 @@ def explore(
     need = position_per_order(network)
 
     lanes = len(demand.probabilities) if w.timing == "demand_first" else 1
-    at_start = layout.read(network, initial_state(network, lanes), jnp.asarray(demand.values)[:, :lanes])
-    first = box.encode(at_start)
+    first = box.encode(start_of(network, layout, demand.values[:, :lanes]))
     frontier, start = np.unique(first, return_inverse=True)
     weights = demand.probabilities if lanes > 1 else np.ones(1)
     known = _Known(box, frontier)
@@ -193,7 +196,7 @@ def explore(
     extra = _extra(network, layout, cells[:1], box, silent, demand)
     return Table(
         network, layout, box, limits, demand, Lookup(box, cells), cells, active, silent, after, shift, cost, extra,
-        clipped, None if allowed.all() else allowed, position, start.reshape(-1), weights,
+        clipped, None if allowed.all() else allowed, position, values, start.reshape(-1), weights,
     )  # fmt: skip
 
 
@@ -264,7 +267,7 @@ def _extra(
     n = len(passive)
     x = jnp.asarray(np.repeat(box.decode(cell), n, 1), jnp.float64)
     shock = jnp.asarray(np.repeat(demand.values[:, :1], n, 1))
-    cost = np.asarray(next_states(network, layout, x, jnp.asarray(passive.T), shock)[1])
+    cost = np.asarray(_next_states(network, layout, x, jnp.asarray(passive.T), shock)[1])
     return cost - cost[0]
 
 
