@@ -1,7 +1,7 @@
 """The command line: ``meio`` and ``python -m meio_jax``.
 
 Exit codes: 0 done; 1 the input is at fault, said in one line; 2 wrong usage; 3 a fault of this program. A training that
-was told to stop (Ctrl-C, SIGTERM) saves first and exits with 130 or 143. With ``--json`` exactly one JSON object is
+was told to stop (Ctrl-C, SIGTERM) saves first and exits with 130 or 143. With ``--json`` exactly one JSON value is
 written to standard output, and everything else to standard error.
 
 Each command is a file in this folder: a dataclass of its options with ``run() -> Result``. What is heavy is imported
@@ -23,9 +23,11 @@ import tyro
 from meio_jax.cli.check import Check
 from meio_jax.cli.common import Result, UsageError, one_line
 from meio_jax.cli.evaluate import Evaluate
+from meio_jax.cli.instances import Instances
 from meio_jax.cli.plot import Plot
 from meio_jax.cli.schema import Schema
 from meio_jax.cli.simulate import Simulate
+from meio_jax.cli.solve import Solve
 from meio_jax.cli.train import Train
 from meio_jax.errors import InputError
 
@@ -38,6 +40,8 @@ _COMMANDS: Any = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
+    | Annotated[Instances, tyro.conf.subcommand("instances")]
+    | Annotated[Solve, tyro.conf.subcommand("solve")]
 )
 _STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes)
 

@@ -49,7 +49,7 @@ class UsageError(ValueError):
 class Result:
     """What a command found: ``data`` for ``--json``, ``text`` for people, the exit code."""
 
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     text: str
     code: int = 0
 

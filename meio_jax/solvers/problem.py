@@ -10,9 +10,11 @@ from meio_jax.errors import InputError, NumberError, UnknownNameError
 from meio_jax.network import Network
 from meio_jax.processes import Processes
 from meio_jax.solvers.laws import Law
+from meio_jax.solvers.process_laws import laws_of
 from meio_jax.solvers.solution import CRITERIA
+from meio_jax.system import System
 
-__all__ = ["Problem"]
+__all__ = ["Problem", "problem_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Problem:
       periods: horizon, for "total", and where a "discounted" sum is truncated.
       warmup: periods played first whose cost does not count; they are not part of ``periods``.
       service: the data of a guaranteed-service model (`meio_jax.solvers.guaranteed_service`), where it is one.
+      no_laws: why ``laws`` is empty, for messages.
 
     Raises:
       UnknownNameError, NumberError, InputError: a criterion that there is not; a discount outside (0, 1); "total"
@@ -43,6 +46,7 @@ class Problem:
     periods: int | None = None
     warmup: int = 0
     service: Any = None
+    no_laws: str = ""
 
     def __post_init__(self) -> None:
         customers = self.network.wiring.n_customers
@@ -58,3 +62,20 @@ class Problem:
             raise NumberError(f"periods = {self.periods} must be at least 1")
         if self.warmup < 0 or not math.isfinite(self.warmup):
             raise NumberError(f"warmup = {self.warmup} must not be negative")
+
+
+def problem_of(system: System, **criterion: Any) -> Problem:
+    """What is asked of a system that was loaded from a file: by default its least long-run average cost.
+
+    The laws are those of its demand where that is independent between periods and customers; ``no_laws`` says why not.
+
+    Args:
+      system: a network and its processes.
+      **criterion: ``criterion``, ``discount``, ``periods``, ``warmup`` of the `Problem`.
+
+    Raises:
+      UnsuitableError: a parameter of the demand differs between lanes.
+      UnknownNameError, NumberError, InputError: as for `Problem`.
+    """
+    laws, reason = laws_of(system.processes.demand, whole=system.network.wiring.integer)
+    return Problem(system.network, system.processes, laws, no_laws=reason, **criterion)
