@@ -24,7 +24,7 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench race golden mutants survive notebooks lock clean
+.PHONY: help setup demo test test-slow lint format bench peers race golden mutants survive notebooks lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ format: $(STAMP)  ## Mend what ruff can mend
 
 bench: $(STAMP)  ## Measure speed beside peers, in one run
 	$(PY) -m benchmarks.run $(ARGS)
+
+peers:  ## Install the peers that the benchmarks compare with, each in an environment of its own (Python 3.11)
+	$(if $(PYTHON),$(PYTHON),python3) benchmarks/peers/install.py $(ARGS)
 
 race: $(STAMP)  ## Race the simulator against a hand-written Numba kernel
 	$(PY) -m benchmarks.race $(ARGS)

@@ -216,15 +216,18 @@ def bench_peers(quick: bool) -> Iterator[Row]:
     for script in scripts:
         python = script.parent / ".venv" / "bin" / "python"
         if not python.exists():
-            yield Row(f"peer {script.parent.name}", "", "left out: its environment is not installed", None, {})
+            yield Row(
+                f"peer {script.parent.name}", "", "left out: its environment is not installed (make peers)", None, {}
+            )
             continue
         command = [str(python), str(script), *(["--quick"] if quick else [])]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent, check=False)
+        around = os.environ | {"MEIO_PYTHON": sys.executable}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent, env=around, check=False)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["no message"]
             yield Row(f"peer {script.parent.name}", "", f"failed: {lines[-1]}", False, {})
             continue
-        for row in json.loads(done.stdout):
+        for row in json.loads(done.stdout.splitlines()[-1]):
             yield Row(**row)
 
 
