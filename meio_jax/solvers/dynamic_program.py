@@ -21,13 +21,13 @@ from scipy import ndimage
 from meio_jax.errors import UnsuitableError
 from meio_jax.network import Network
 from meio_jax.policies.table import TablePolicy
-from meio_jax.solvers.limits import Demand, Limits, box_of, demand_of, guess, not_whole, order_values, states_within
+from meio_jax.solvers.limits import Demand, Limits, box_of, demand_of, guess, no_table, order_values, states_within
 from meio_jax.solvers.markov import Chain, chain_of, distribution_after, finite_cost, stationary
 from meio_jax.solvers.method import Method
 from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.reachable import Table, double, explore, position_per_order
 from meio_jax.solvers.solution import Solution
-from meio_jax.solvers.state_space import Layout, layout_of, number, unusable
+from meio_jax.solvers.state_space import Layout, layout_of, number
 from meio_jax.solvers.value_iteration import Iterated, Product, backward, factorised, iterate
 
 __all__ = ["METHODS", "value_iteration"]
@@ -173,7 +173,9 @@ class _Solver:
         chain = _chain(table, choice, start)
         if average:
             visits = stationary(chain)
-            return _Found(table, it.values, it.low, it.high, float(visits @ chain.cost), choice[None], visits, it.sweeps)
+            return _Found(
+                table, it.values, it.low, it.high, float(visits @ chain.cost), choice[None], visits, it.sweeps
+            )
         visits = (stationary(chain) + start + distribution_after(chain, 1) + distribution_after(chain, 10)) / 4
         low, high = (float(start @ it.values) + x * discount / (1 - discount) for x in (it.low, it.high))
         cost = (low + high) / 2
@@ -273,7 +275,11 @@ class _Solver:
         rate = sum(rates) + number(self.network, "price", w.n_customers, 0.0)
         span = float(found.values.max() - found.values.min())
         once = self.demand.cut * span + float(np.maximum(self.demand.missing, 0.0) @ np.abs(rate))
-        periods = {"average": 1.0, "discounted": 1 / (1 - self.problem.discount or 1), "total": self.problem.periods or 1}
+        periods = {
+            "average": 1.0,
+            "discounted": 1 / (1 - self.problem.discount or 1),
+            "total": self.problem.periods or 1,
+        }
         return once * periods[self.problem.criterion]
 
 
@@ -326,18 +332,9 @@ def _policy(solver: _Solver, found: _Found) -> tuple[TablePolicy | None, Any]:
 
 def unfit(problem: Problem, **given: Any) -> str | None:
     """Why a problem has no dynamic program here, or None. Solves nothing."""
-    reason = unusable(problem.network)
+    reason = no_table(problem)
     if reason is not None:
         return reason
-    if not problem.laws:
-        return "the law of its demand is not given (problem.laws: independent, one for each customer); use 'search'"
-    for c, law in enumerate(problem.laws):
-        reason = not_whole(law)
-        if reason is not None:
-            return f"demand of customer {c}: {reason}"
-    others = [k for k in ("lead_time", "supply", "yield_", "reporting") if getattr(problem.processes, k, None) is not None]
-    if others:
-        return f"its {', '.join(others)} is random; only demand may be ('search' can treat it)"
     if problem.criterion == "total" and problem.warmup:
         return "a warm-up that costs nothing has no place in an optimal plan for a finite horizon; leave it out"
     tail = given.pop("tail", 1e-12)

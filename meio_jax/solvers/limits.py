@@ -23,9 +23,10 @@ from meio_jax.network import Network
 from meio_jax.policies.guess import mean_flow, variance_flow
 from meio_jax.simulator import initial_state, place_orders
 from meio_jax.solvers.laws import Law, Pmf
-from meio_jax.solvers.state_space import Box, Layout, number
+from meio_jax.solvers.problem import Problem
+from meio_jax.solvers.state_space import Box, Layout, number, unusable
 
-__all__ = ["Demand", "Limits", "box_of", "demand_of", "guess", "order_values", "start_of", "states_within"]
+__all__ = ["Demand", "Limits", "box_of", "demand_of", "guess", "no_table", "order_values", "start_of", "states_within"]
 
 #: Joint values of the demand of one period that a table may have.
 MOST_DEMANDS = 20_000
@@ -79,6 +80,24 @@ def demand_of(laws: Sequence[Law], tail: float) -> Demand:
     values = np.asarray(list(itertools.product(*(v for v, _, _, _ in tables)))).T
     joint = [math.prod(ps) for ps in itertools.product(*(p for _, p, _, _ in tables))]
     return Demand(values, np.asarray(joint), sum(t for _, _, t, _ in tables), np.asarray([m for *_, m in tables]))
+
+
+def no_table(problem: Problem) -> str | None:
+    """Why a problem has no table of states and demands, or None. Cheap."""
+    reason = unusable(problem.network)
+    if reason is not None:
+        return reason
+    if not problem.laws:
+        return "the law of its demand is not given (problem.laws: independent, one for each customer); use 'search'"
+    for c, law in enumerate(problem.laws):
+        reason = not_whole(law)
+        if reason is not None:
+            return f"demand of customer {c}: {reason}"
+    others = ("lead_time", "supply", "yield_", "reporting")
+    random = [name for name in others if getattr(problem.processes, name, None) is not None]
+    if random:
+        return f"its {', '.join(random)} is random, and only demand may be ('search' can treat it)"
+    return None
 
 
 def not_whole(law: Law) -> str | None:

@@ -93,9 +93,7 @@ class Table:
         return self.active[one] + self.passive[two]
 
 
-def next_states(
-    network: Network, layout: Layout, x: Array, orders: Array, demand: Array
-) -> tuple[Array, Array]:
+def next_states(network: Network, layout: Layout, x: Array, orders: Array, demand: Array) -> tuple[Array, Array]:
     """Play one period in lanes: coordinates of the next observed states ``[D, B]``, cost ``[B]``.
 
     Args:

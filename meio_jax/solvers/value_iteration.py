@@ -82,8 +82,10 @@ def _sparse_product(index: Any, chance: Any, laid: Array) -> Array:
 
     def block(args: tuple[Array, Array]) -> Array:
         at, p = args
+
         def add(k: Any, total: Array) -> Array:
             return total + p[:, k, None] * laid[at[:, k]]
+
         return jax.lax.fori_loop(0, width, add, jnp.zeros((ROWS, laid.shape[1]), laid.dtype))
 
     return jax.lax.map(block, (index, chance)).reshape(blocks * ROWS, -1)[:rows]
@@ -219,8 +221,7 @@ def iterate(product: Product, values: np.ndarray, *, discount: float, average: b
             stay = 0.8
         gap = high - low
     raise NumberError(
-        f"value iteration: the bounds [{low:g}, {high:g}] are still apart after {total} sweeps; "
-        "allow a wider tolerance"
+        f"value iteration: the bounds [{low:g}, {high:g}] are still apart after {total} sweeps; allow a wider tolerance"
     )
 
 
