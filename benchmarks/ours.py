@@ -104,9 +104,7 @@ def ppo_gym_invmgmt(profit: float, seed: int = 0, evaluation: int = 10) -> dict[
         return bool(reached)
 
     key = jax.random.key(seed)
-    state, metrics = train(
-        config, problem.network, problem.processes, PPOHyper(), key, callback=watch, chunk=evaluation
-    )
+    state, _ = train(config, problem.network, problem.processes, PPOHyper(), key, callback=watch, chunk=evaluation)
     updates = int(state.update)
     before = time.perf_counter()
     state, _ = train(
@@ -151,7 +149,7 @@ def four_stages() -> tuple[Any, Any]:
         backlog_cost=20.0,
         initial_on_hand=15.0,
         timing="demand_first",
-    )
+    )  # fmt: skip
     return network, Processes(demand=normal(5.0, 1.0))
 
 

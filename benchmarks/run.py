@@ -221,7 +221,7 @@ def bench_peers(quick: bool) -> Iterator[Row]:
             )
             continue
         command = [str(python), str(script), *(["--quick"] if quick else [])]
-        around = os.environ | {"MEIO_PYTHON": sys.executable}
+        around = os.environ | {"MEIO_PYTHON": sys.executable, "PYTHONPATH": str(HERE.parent)}
         done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent, env=around, check=False)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["no message"]

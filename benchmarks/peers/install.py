@@ -1,7 +1,8 @@
 """Give each peer of the benchmarks an environment of its own: ``make peers``, or this file with names of peers.
 
 ``requirements-NAME.txt`` is the lock: every package of the environment with its version, and nothing is resolved anew
-(``--no-deps``). Needs Python 3.11 (the pins are for it), itself only the standard library. ``python -m benchmarks.run --only peers`` then measures whoever is there.
+(``--no-deps``). Needs Python 3.11 (the pins are for it), itself only the standard library. Whoever is installed is
+measured by ``python -m benchmarks.run --only peers``.
 """
 
 from __future__ import annotations

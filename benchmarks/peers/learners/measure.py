@@ -1,23 +1,19 @@
 """Stable-Baselines3 on gym-invmgmt and on our adapter, gym-invmgmt's own speed, beside ours; run by benchmarks.run.
 
-In an environment of its own (`requirements-learners.txt`), which also holds what `import meio_jax` needs; the package itself is
-read from this checkout.
+In an environment of its own (`requirements-learners.txt`), which also holds what `import meio_jax` needs; the package
+itself is read from this checkout.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
-from pathlib import Path
-
-HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[3])]
 
 import numpy as np
 from gym_invmgmt.core_env import CoreEnv
 from stable_baselines3 import PPO
-from turns import ours, quick, row, seconds, spread, tell
+
+from benchmarks.peers.turns import ours, quick, row, seconds, spread, tell
 
 STEPS = 200_000
 PERIODS = 30
@@ -54,7 +50,7 @@ def environment(rounds: int) -> list[dict]:
                 ratio=ratio,
                 ours=mine,
                 theirs=theirs,
-            )  # fmt: skip
+            )
         )
     return rows
 
@@ -121,9 +117,10 @@ def adapter(steps: int) -> dict:
     before = cost(model)
     took = seconds(lambda: model.learn(steps))
     after = cost(model)
+    said = f"cost a period {before:.1f} before, {after:.1f} after {steps:,} steps; {steps / took:,.0f} steps/s"
     return row(
-        "SB3's PPO trains on GymEnv", "learns", f"cost a period {before:.1f} before, {after:.1f} after {steps:,} steps; "
-        f"{steps / took:,.0f} steps/s", after < before, before=before, after=after, steps=steps, seconds=took,
+        "SB3's PPO trains on GymEnv", "learns", said, after < before,
+        before=before, after=after, steps=steps, seconds=took,
     )  # fmt: skip
 
 

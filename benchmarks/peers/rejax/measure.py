@@ -1,23 +1,18 @@
 """rejax's PPO on our gymnax-shaped adapter beside ours, with the same sizes; run by benchmarks.run.
 
-In an environment of its own (`requirements-rejax.txt`), which also holds what `import meio_jax` needs; the package itself is
-read from this checkout.
+In an environment of its own (`requirements-rejax.txt`), which also holds what `import meio_jax` needs; the package
+itself is read from this checkout.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
-from pathlib import Path
-
-HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[3])]
 
 import jax
 import rejax
-from turns import ours, quick, row, seconds, spread, tell
 
 from benchmarks.ours import four_stages
+from benchmarks.peers.turns import ours, quick, row, seconds, spread, tell
 from meio_jax.actions import OrderUpTo
 from meio_jax.adapters import GymnaxEnv
 from meio_jax.system import System
