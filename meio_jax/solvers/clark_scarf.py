@@ -25,6 +25,7 @@ import numpy as np
 from meio_jax.errors import InputError, NumberError
 from meio_jax.network import Network
 from meio_jax.solvers import convex_order
+from meio_jax.solvers.lattice import extended, minimum
 from meio_jax.solvers.laws import Law, Normal, as_law, convolve
 from meio_jax.solvers.method import Method
 from meio_jax.solvers.plain import not_average
@@ -204,7 +205,7 @@ def _on_lattice(
     for j in reversed(range(stages)):
         first, p = tables[j]
         n, width = rows.shape[1], p.size - 1
-        rows = _extended(rows[: j + 1], width, width, low_slope, high_slope, step)  # only rows of stages above remain
+        rows = extended(rows[: j + 1], width, width, low_slope, high_slope, step)  # only rows of stages above remain
         origin += first
         at = origin + step * np.arange(n + width) + np.asarray(shifts[: j + 1])[:, None]
         if j == stages - 1 and smooth:  # no lattice needed yet, nor its error at the kink
@@ -215,7 +216,7 @@ def _on_lattice(
         low_slope, high_slope = low_slope + rates[j], high_slope + rates[j]
         if levels is None:
             curved = smooth and any(law.sd > 0 for law in laws[j:])  # else a kink, which lies on the lattice
-            level, value = _minimum(rows[0], at[0], high_slope, curved, 1e-12 * penalty)
+            level, value = minimum(rows[0], at[0], high_slope, curved, 1e-12 * penalty)
         else:
             level = float(levels[j])
             rows, origin, value = _reaching(rows, origin, level, shifts[j], low_slope, high_slope, step)
@@ -225,28 +226,6 @@ def _on_lattice(
             rows = np.where(at >= level - 1e-9 * step, value, rows)
             high_slope = 0.0
     return tuple(found), value
-
-
-def _extended(rows: np.ndarray, left: int, right: int, low_slope: float, high_slope: float, step: float) -> np.ndarray:
-    """Rows ``[R, n]`` with so many points more on either side, along their slopes there."""
-    low = rows[:, :1] - low_slope * step * np.arange(left, 0, -1)
-    high = rows[:, -1:] + high_slope * step * np.arange(1, right + 1)
-    return np.concatenate([low, rows, high], axis=1)
-
-
-def _minimum(c: np.ndarray, at: np.ndarray, high_slope: float, smooth: bool, rounding: float) -> tuple[float, float]:
-    """The smallest minimiser of a convex function on a lattice, and its value; infinite where it falls for ever."""
-    if high_slope < -rounding:
-        return math.inf, math.nan
-    k = int(np.argmax(c <= c.min() + rounding * max(1.0, at[-1] - at[0])))
-    if not smooth or k in (0, c.size - 1):
-        return float(at[k]), float(c[k])
-    before, here, after = c[k - 1 : k + 2]
-    bend = before - 2 * here + after
-    if bend <= 0:
-        return float(at[k]), float(here)
-    shift = 0.5 * (before - after) / bend  # the parabola through three points
-    return float(at[k] + shift * (at[1] - at[0])), float(here - 0.125 * (before - after) ** 2 / bend)
 
 
 def _reaching(
@@ -261,7 +240,7 @@ def _reaching(
     left, right = max(0, -k), max(0, k - rows.shape[1] + 2)  # one more: every row must end beyond the level
     if left + right > 5_000_000:
         raise NumberError(f"levels: {level:g} is far from all that demand can do")
-    rows = _extended(rows, left, right, low_slope, high_slope, step)
+    rows = extended(rows, left, right, low_slope, high_slope, step)
     return rows, origin - left * step, float(rows[-1, k + left])
 
 
