@@ -1,6 +1,7 @@
 """Replenishment policies: classical rules and neural networks behind one protocol."""
 
 from meio_jax.policies.anchoring import AnchoringRule
+from meio_jax.policies.balanced import BalancedBaseStock
 from meio_jax.policies.base import Decision, Policy
 from meio_jax.policies.base_stock import BaseStock, CappedBaseStock
 from meio_jax.policies.constant import ConstantOrder
@@ -11,6 +12,7 @@ from meio_jax.policies.seasonal import SeasonalBaseStock
 
 __all__ = [
     "AnchoringRule",
+    "BalancedBaseStock",
     "BaseStock",
     "CappedBaseStock",
     "ConstantOrder",
