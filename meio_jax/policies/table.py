@@ -1,4 +1,4 @@
-"""A policy that is a table: the observed state is looked up, and the order stands there. What dynamic programs return."""
+"""A policy that is a table: the observed state is looked up, and there stands the order."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.reachable import Table, double, explore, position_per_order
 from meio_jax.solvers.solution import Solution
 from meio_jax.solvers.state_space import Layout, layout_of, number
-from meio_jax.solvers.value_iteration import Iterated, Product, backward, factorised, iterate
+from meio_jax.solvers.value_iteration import Product, backward, factorised, iterate
 
 __all__ = ["METHODS", "value_iteration"]
 
@@ -80,8 +80,9 @@ def value_iteration(
       merge: False counts states apart that have the same future (slower, the same numbers).
 
     Limits that are not given are guessed from the demand and grown until the optimal policy, in the long run, spends no
-    more than a share of 1e-6 of the time at them and leaves the box with a probability below 1e-9; ``details["limits"]``
-    has them. Where a limit that was given binds, the claim is "exact": a better policy may lie beyond it.
+    more than a share of 1e-6 of the time at them and leaves the box with a probability below 1e-9;
+    ``details["limits"]`` has them. Where a limit that was given binds, the claim is "exact": a better policy may lie
+    beyond it.
 
     Raises:
       UnsuitableError: the network or its demand is not of this kind, or has too many states; says what to do.
@@ -337,11 +338,11 @@ def unfit(problem: Problem, **given: Any) -> str | None:
         return reason
     if problem.criterion == "total" and problem.warmup:
         return "a warm-up that costs nothing has no place in an optimal plan for a finite horizon; leave it out"
-    tail = given.pop("tail", 1e-12)
-    demand = demand_of(problem.laws, tail)
-    limits = guess(problem.network, problem.laws, {"order": None, "position": None, "backlog": None} | given)
-    layout = layout_of(problem.network)
-    states = states_within(problem.network, limits, box_of(problem.network, layout, limits, demand))
+    demand = demand_of(problem.laws, given.pop("tail", 1e-12))
+    with jax.enable_x64(True):
+        network = double(problem.network)
+        limits = guess(network, problem.laws, {"order": None, "position": None, "backlog": None} | given)
+        states = states_within(network, limits, box_of(network, layout_of(network), limits, demand))
     if states > TOO_MANY:
         return f"it has about {states:.0e} states; bound order=, position= or backlog=, or use 'search'"
     return None

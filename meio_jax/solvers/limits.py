@@ -144,8 +144,8 @@ def guess(network: Network, laws: Sequence[Law], given: dict[str, Any]) -> Limit
     ``given`` holds what the user says of ``order``, ``position`` and ``backlog``: a number, or one each.
     """
     w = network.wiring
-    mean = np.asarray(mean_flow(network, jnp.asarray([[law.mean] for law in laws])), float)[:, 0]
-    sd = np.sqrt(np.asarray(variance_flow(network, jnp.asarray([[law.sd**2] for law in laws])), float)[:, 0])
+    mean = np.asarray(_mean_flow(network, np.asarray([[law.mean] for law in laws])), float)[:, 0]
+    sd = np.sqrt(np.asarray(_variance_flow(network, np.asarray([[law.sd**2] for law in laws])), float)[:, 0])
     far = _downstream(network)
     fixed, holding = number(network, "fixed_order_cost", w.n_inner, 0.0), number(network, "holding_cost", w.n_nodes, 0)
     step = np.maximum(number(network, "lot_size", w.n_inner, 0.0), number(network, "minimum_order", w.n_inner, 0.0))
@@ -192,21 +192,20 @@ def start_of(network: Network, layout: Layout, demand: Any) -> Array:
     return layout.read(network, initial_state(network, demand.shape[-1]), jnp.asarray(demand))
 
 
-_place = jax.jit(place_orders)
+_place, _mean_flow, _variance_flow = jax.jit(place_orders), jax.jit(mean_flow), jax.jit(variance_flow)
 
 
 def box_of(network: Network, layout: Layout, limits: Limits, demand: Demand) -> Box:
     """A box that holds every state that can be reached within the limits."""
     w = network.wiring
+    seen = w.timing == "demand_first"
+    customers = limits.backlog + (demand.largest if seen else 0.0)
     owed = np.zeros(w.n_nodes)  # what customers downstream of a node can be owed
     for n in reversed(range(w.n_nodes)):
         for e in w.out_arcs[n]:
-            owed[n] += limits.backlog[e - w.n_inner] if e >= w.n_inner else owed[w.dst[e]]
+            owed[n] += customers[e - w.n_inner] if e >= w.n_inner else owed[w.dst[e]]
     units = number(network, "units", w.n_inner, 1.0)
-    whole = limits.position[[w.inputs_of_node[n][0] for n in range(w.n_nodes)]] + owed
-    for n in range(w.n_nodes):
-        whole[n] = min(limits.position[m] + owed[n] for m in w.inputs_of_node[n])
-    seen = w.timing == "demand_first"
+    whole = owed + [min(limits.position[m] for m in w.inputs_of_node[n]) for n in range(w.n_nodes)]
     keep = number(network, "keep", w.n_arcs, 1.0)
     at_start = np.asarray(start_of(network, layout, np.zeros((w.n_customers, 1))))[:, 0]
     low, high = np.zeros(len(layout.slots)), np.zeros(len(layout.slots))

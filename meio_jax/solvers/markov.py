@@ -66,7 +66,7 @@ def _from_start(chain: Chain) -> sparse.csr_array:
 
 def _gain(law: sparse.csr_array, cost: np.ndarray, tolerance: float) -> tuple[float, float]:
     """Bounds on the average cost of one recurrent class: the least and the greatest change of its values."""
-    v, lazy, gap = np.zeros(len(cost)), 1.0, np.inf
+    v, lazy, gap, low, high = np.zeros(len(cost)), 1.0, np.inf, -np.inf, np.inf
     for step in range(STEPS):
         change = cost + law @ v - v
         low, high = float(change.min()), float(change.max())
@@ -80,7 +80,11 @@ def _gain(law: sparse.csr_array, cost: np.ndarray, tolerance: float) -> tuple[fl
 
 
 def average_cost(chain: Chain, tolerance: float = 1e-9) -> tuple[float, float]:
-    """Bounds on the cost per period in the long run, from the start. Raises `NumberError` where a chain hardly mixes."""
+    """Bounds on the cost per period in the long run, from the start.
+
+    Raises:
+      NumberError: the chain hardly mixes.
+    """
     classes = _closed_classes(chain)
     bounds = [_gain(chain.law[c][:, c], chain.cost[c], tolerance) for c in classes]
     if len(classes) == 1:
@@ -103,7 +107,7 @@ def _absorbed(chain: Chain, classes: list[np.ndarray]) -> list[float]:
 
 
 def stationary(chain: Chain, tolerance: float = 1e-13) -> np.ndarray:
-    """``[S]`` the long-run share of time in each state, from the start, within ``tolerance`` in total variation a step."""
+    """``[S]`` the long-run share of time in each state, from the start; ``tolerance`` is that of one more step."""
     back, mass, lazy = chain.law.T.tocsr(), chain.start.copy(), 1.0
     for step in range(1, STEPS):
         new = back @ mass
@@ -135,7 +139,7 @@ def finite_cost(chain: Chain, periods: int, discount: float = 1.0, warmup: int =
 
 def discounted_cost(chain: Chain, discount: float, tolerance: float = 1e-10, warmup: int = 0) -> tuple[float, float]:
     """Bounds on the discounted cost for ever from the start, after ``warmup`` periods that do not count."""
-    v, mass = np.zeros(len(chain.cost)), distribution_after(chain, warmup)
+    v, mass, low, high = np.zeros(len(chain.cost)), distribution_after(chain, warmup), -np.inf, np.inf
     for _ in range(STEPS):
         new = chain.cost + discount * (chain.law @ v)
         change = (new - v) * (discount / (1 - discount))

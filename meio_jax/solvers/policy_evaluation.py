@@ -116,11 +116,11 @@ def _settled(
     of a step into what was left out.
     """
     for merge in (True, False):
-        layout = layout_of(network, merge=merge)
+        layout, left, states = layout_of(network, merge=merge), 1.0, 0
         try:
             for prune in PRUNE:
                 chain, edge = _explore(network, layout, policy, theta, demand, prune, max_states)
-                left = float(stationary(chain) @ edge)
+                left, states = float(stationary(chain) @ edge), len(edge)
                 if left <= LEAVING:
                     return chain, left, layout
         except _Told:
@@ -129,11 +129,11 @@ def _settled(
             if merge:
                 continue
             raise NonFiniteError(
-                f"{_name(policy)} orders NaN in some state, or reads last period's demand, which is no part of the state"
+                f"{_name(policy)} orders NaN in some state, or reads last period's demand, which is not in the state"
             ) from None
         raise UnsuitableError(
             f"under this policy stock or backlog has no end: {left:.1e} of the time is spent at the edge of "
-            f"{len(chain.cost)} states; order on average what is asked for, or use 'search'"
+            f"{states} states; order on average what is asked for, or use 'search'"
         )
     raise UnsuitableError(
         f"{_name(policy)} decides from more than the present state: from the period, from chance, or from the last "
@@ -144,8 +144,8 @@ def _settled(
 def _explore(
     network: Network, layout: Layout, policy: Policy, theta: Any, demand: Demand, prune: float, max_states: int
 ) -> tuple[Chain, np.ndarray]:
-    """The chain on the states that some path from the start reaches with probability ``prune`` at least, and ``[S]`` the
-    probability of a step out of them; such a step stays where it is.
+    """The chain on the states that some path from the start reaches with probability ``prune`` at least, and ``[S]``
+    the probability of a step out of them; such a step stays where it is.
 
     Raises:
       _Told: the orders are not a function of the coordinates.
@@ -221,8 +221,8 @@ def _play(
     """One period from states ``[D, n]`` under demands ``[C, W]``.
 
     Returns:
-      Next coordinates ``[D, n, W]``, their marks ``[n, W]``, costs ``[n, W]``, the sum of the orders ``[n, W]``, and
-      ``[n, W]`` whether the policy would order otherwise in the true next state, one period on, than its coordinates say.
+      Next coordinates ``[D, n, W]``, their marks, costs, sums of orders ``[n, W]``, and ``[n, W]`` whether the policy
+      would order otherwise in the true next state, in another period, than in the state that stands for it.
     """
     w = network.wiring
     n, count = x.shape[1], demand.shape[1]
@@ -247,9 +247,9 @@ def _play(
     real, real_allocation = decide(after.replace(t=period), lanes, 0)
     stands, its_demand = layout.write(network, next_x, lanes)
     same, same_allocation = decide(stands, its_demand, 1)
-    told = (real != same).any(0)
-    if allocation is not None:
-        told = told | (real_allocation != same_allocation).any(0)
+    told = jnp.any(real != same, axis=0)
+    if real_allocation is not None and same_allocation is not None:
+        told = told | jnp.any(real_allocation != same_allocation, axis=0)
     whole = next_x.astype(jnp.int64)
     shape = (n, count)
     return (

@@ -98,7 +98,7 @@ def next_states(network: Network, layout: Layout, x: Array, orders: Array, deman
 
     Args:
       x: ``[D, B]`` coordinates; orders: ``[I, B]``.
-      demand: ``[C, B]`` the demand that is not yet seen: with ``demand_first`` that of the next period, else this one's.
+      demand: ``[C, B]`` the demand not seen yet: with ``demand_first`` that of the next period, else of this one.
     """
     state, asked = layout.write(network, x, demand)
     after, flows = transition(network, state, orders, Shock(demand=asked))

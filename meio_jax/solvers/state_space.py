@@ -4,8 +4,8 @@ Read off the network: stock by age class where units perish, components where a 
 orders are kept, pipeline slots in use; with ``demand_first`` the demand that the planner has seen. Two reductions merge
 states from which every future is the same, cost included:
 
-- what is due now and meets no limit on its way into stock is counted as stock (all but ``ship_first`` nodes that ship to
-  other nodes, and networks with components, capacities, yields or operating costs there);
+- what is due now and meets no limit on its way into stock is counted as stock (not at ``ship_first`` nodes that ship to
+  other nodes, nor where there are components, capacities, yields or operating costs);
 - at a node whose only outgoing arc is one customer's, who pays no price, stock and what that customer is owed are one
   number, the net inventory. With ``demand_first`` what is owed has this period's demand in it.
 """
@@ -54,7 +54,7 @@ class Slot(NamedTuple):
     """Where a coordinate lies in `State`: kind is "stock", "net", "component", "backlog", "pending" or "pipeline"."""
 
     kind: str
-    index: tuple[int, ...]
+    where: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,14 +39,14 @@ ROWS = 512
 class Product(NamedTuple):
     """The operator of a table as arrays. S states, n1 and n2 combinations of orders, U, Y, R as above.
 
-    law: ``[U, Y]``, or None; index, chance: ``[U, K]`` the sparse form, or None.
+    law: ``[U, Y]``, or None; columns, chance: ``[U, K]`` the sparse form, or None.
     value: ``[Y, R * n2]`` indices of states, S where there is none.
     row: ``[S, n1]`` group times R plus rest.
     cost: ``[S, n1]``; extra: ``[n2]``; allowed: ``[S, n1, n2]`` or None.
     """
 
     law: Array | None
-    index: Array | None
+    columns: Array | None
     chance: Array | None
     value: Array
     row: Array
@@ -60,7 +60,7 @@ class Product(NamedTuple):
         if self.law is not None:
             out = self.law @ laid
         else:
-            out = _sparse_product(self.index, self.chance, laid)
+            out = _sparse_product(self.columns, self.chance, laid)
         return out.reshape(-1, self.extra.shape[0])
 
     def choices(self, v: Array, discount: Any) -> Array:
@@ -124,9 +124,8 @@ def factorised(table: Table, *, split: bool = True) -> Product:
 
 
 def _assemble(table: Table, flat: np.ndarray, moving: np.ndarray) -> Product | None:
-    """The operator for a split of next cells into ``moving`` and the rest; None where its products would be wasteful."""
+    """The operator for a split of next cells into ``moving`` and the rest; None where its products would be a waste."""
     n, n1, w = table.after.shape
-    n2 = len(table.shift)
     weights = np.random.default_rng(0).integers(1, 2**63, w, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     marks = (moving.astype(np.uint64) * weights).sum(1, dtype=np.uint64)
     _, first, group = np.unique(marks, return_index=True, return_inverse=True)
@@ -149,7 +148,7 @@ def _assemble(table: Table, flat: np.ndarray, moving: np.ndarray) -> Product | N
     index, chance = (None, None) if dense else _padded(law)
     return Product(
         law=jnp.asarray(law.toarray()) if dense else None,
-        index=index,
+        columns=index,
         chance=chance,
         value=jnp.asarray(value),
         row=jnp.asarray((group * len(rests) + rest).reshape(n, n1).astype(np.int32)),
@@ -206,15 +205,15 @@ def iterate(product: Product, values: np.ndarray, *, discount: float, average: b
     Raises:
       NumberError: the bounds do not come together.
     """
-    total, gap, stay = 0, np.inf, 1.0
+    total, gap, stay, low, high = 0, np.inf, 1.0, -np.inf, np.inf
     v = jnp.asarray(values)
     for _ in range(40):
-        v, low, high, done = _run(
+        v, least, most, done = _run(
             product, v, jnp.asarray(discount), jnp.asarray(stay), jnp.asarray(tolerance), jnp.asarray(200),
             average=average,
         )  # fmt: skip
         total += int(done)
-        low, high = float(low), float(high)
+        low, high = float(least), float(most)
         if int(done) < 200 or high - low <= tolerance * max(abs(low), abs(high)):
             return Iterated(np.asarray(v), low, high, total)
         if average and high - low > 0.5 * gap:
