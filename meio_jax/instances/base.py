@@ -25,6 +25,7 @@ class Known:
       precision: half a unit of the last digit that was printed.
       method: the name of our method that gives this value (`meio_jax.solvers.methods`); None where a rule does.
       rule: ``() -> (policy, theta)`` that has this cost; None where a method gives it.
+      compute: ``() -> cost`` by a solver that is given more than a `Problem` says; None where a method or a rule does.
       note: what a reader must know to compare, such as a start state that was never printed.
     """
 
@@ -35,6 +36,7 @@ class Known:
     precision: float = 0.0
     method: str | None = None
     rule: Callable[[], tuple[Any, Any]] | None = None
+    compute: Callable[[], float] | None = None
     note: str = ""
 
 

@@ -8,13 +8,15 @@ drawn from the seeds that the authors published with their settings, by the same
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meio_jax.instances.base import Instance, Known
 from meio_jax.processes import Processes, correlated, normal
-from meio_jax.solvers.laws import Law, Normal, clipped_normal
+from meio_jax.solvers.federgruen_zipkin import federgruen_zipkin
+from meio_jax.solvers.laws import Normal, clipped_normal
 from meio_jax.solvers.problem import Problem
 from meio_jax.topologies import distribution, serial
 
@@ -40,7 +42,7 @@ def store(lead: int, penalty: int) -> Instance:
         )
         return Problem(network, Processes(demand=normal(5, 1.6)), (law,))
 
-    known = _known(_STORE.get((lead, penalty)), "optimum", "base_stock")
+    known = _known(_STORE.get((lead, penalty)), "base_stock")
     title = f"one store, lead time {lead}, p = {penalty}"
     return Instance(f"hdpo_store/L{lead}_p{penalty}", "hdpo_store", title, "order_first", SOURCE, make, known)
 
@@ -56,7 +58,7 @@ def serial_system(lead: int, penalty: int) -> Instance:
         )  # fmt: skip
         return Problem(network, Processes(demand=normal(5, 2)), (law,))
 
-    known = _known(_SERIAL.get((lead, penalty)), "optimum", "clark_scarf")
+    known = _known(_SERIAL.get((lead, penalty)), "clark_scarf")
     title = f"four stages in series, the store's lead time {lead}, p = {penalty}"
     return Instance(f"hdpo_serial/L{lead}_p{penalty}", "hdpo_serial", title, "order_first", SOURCE, make, known)
 
@@ -69,6 +71,11 @@ class Stores(NamedTuple):
     holding: np.ndarray
     penalty: np.ndarray
     lead: np.ndarray
+
+    @property
+    def laws(self) -> tuple[Normal, ...]:
+        """Of each store's demand, not cut off."""
+        return tuple(Normal(m, sd) for m, sd in zip(self.mean.tolist(), self.sd.tolist(), strict=True))
 
 
 def stores(count: int) -> Stores:
@@ -87,25 +94,32 @@ def stores(count: int) -> Stores:
 def transshipment(count: int, correlation: float, lead: int, penalty: int) -> Instance:
     """A depot that hands on all it receives to stores that keep unmet demand; lead time 3 into it, ``lead`` out of it.
 
-    Demand is normal, jointly where it is correlated; here it is cut off at 0. The depot's own stock costs as much as a
-    store's, so that a rule which leaves none there is played as the authors play it.
+    Stores' holding cost is 1. Demand is normal, jointly where it is correlated; the simulator cuts it off at 0. The
+    depot has no storage, and scrapping there costs so much that a sensible planner leaves nothing behind.
     """
 
     def make() -> Problem:
         s = stores(count)
         network = distribution(
-            count, lead_time=[3] + [lead] * count, holding_cost=[1.0] * (count + 1), backlog_cost=penalty,
+            count, lead_time=[3] + [lead] * count, holding_cost=[0.0] + [1.0] * count, backlog_cost=penalty,
+            storage=[0.0] + [None] * count, scrap_cost=[100.0] + [0.0] * count,
             initial_on_hand=[0.0, *s.mean], initial_pipeline=[s.mean.sum(), *s.mean],
         )  # fmt: skip
-        laws: tuple[Law, ...] = tuple(itertools.starmap(Normal, zip(s.mean.tolist(), s.sd.tolist(), strict=True)))
-        return Problem(network, _world(s, correlation), () if correlation else laws, no_laws=_COUPLED)
+        if correlation:
+            return Problem(network, _world(s, correlation), (), no_laws=_COUPLED)
+        return Problem(network, _world(s, correlation), s.laws)
 
-    bound = _BOUND.get((count, correlation, lead, penalty))
-    known = _known(
-        None if bound is None else bound * count, "Federgruen-Zipkin bound",
-        None if correlation else "federgruen_zipkin",
-        "a lower bound, for all stores together; it is for a depot that holds nothing",
-    )  # fmt: skip
+    def bound() -> float:
+        network, s = make().network, stores(count)
+        coupled = (1 - correlation) * (s.sd @ s.sd) + correlation * s.sd.sum() ** 2
+        return federgruen_zipkin(network, s.laws, total=Normal(float(s.mean.sum()), math.sqrt(coupled))).cost
+
+    per_store = _BOUND.get((count, correlation, lead, penalty))
+    known: tuple[Known, ...] = ()
+    if per_store is not None:
+        note = "of all stores together; for unclipped normal demand"
+        by: dict[str, Any] = {"compute": bound} if correlation else {"method": "federgruen_zipkin"}
+        known = (Known("Federgruen-Zipkin bound", count * per_store, "computed 2026", "OWN", note=note, **by),)
     title = f"a depot without stock, {count} stores, correlation {correlation:g}, lead time {lead}, p = {penalty}"
     name = f"hdpo_transshipment/n{count}_rho{correlation:g}_L{lead}_p{penalty}"
     return Instance(name, "hdpo_transshipment", title, "order_first", SOURCE, make, known)
@@ -135,8 +149,8 @@ def _world(s: Stores, correlation: float) -> Processes:
     return Processes(demand=correlated(demand, correlation) if correlation else demand)
 
 
-def _known(cost: float | None, what: str, method: str | None, note: str = "") -> tuple[Known, ...]:
-    return () if cost is None else (Known(what, cost, "computed 2026", "OWN", 0.0, method, note=note),)
+def _known(cost: float | None, method: str) -> tuple[Known, ...]:
+    return () if cost is None else (Known("optimum", cost, "computed 2026", "OWN", method=method),)
 
 
 INSTANCES: tuple[Instance, ...] = (

@@ -62,10 +62,17 @@ def method_named(name: str) -> Method:
 
 def fitting(problem: Problem) -> tuple[list[Method], dict[str, str]]:
     """The methods that say they can treat a problem, the preferred one first, and why each of the others cannot."""
-    reasons = {name: method.unfit(problem) for name, method in methods().items()}
+    reasons = {name: _unfit(method, problem) for name, method in methods().items()}
     return [methods()[k] for k, why in reasons.items() if why is None], {
         k: why for k, why in reasons.items() if why is not None
     }
+
+
+def _unfit(method: Method, problem: Problem) -> str | None:
+    try:
+        return method.unfit(problem)
+    except UnsuitableError as reason:  # found out while looking
+        return str(reason)
 
 
 def solve(problem: Problem, method: str = AUTO) -> Solution:
