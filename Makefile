@@ -24,7 +24,7 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench peers race golden mutants survive notebooks lock clean
+.PHONY: help setup demo test test-slow lint format bench peers race golden mutants survive mangle notebooks lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ golden: $(STAMP)  ## Compute every instance with a known optimum, print publishe
 
 survive: $(STAMP)  ## Kill a training 200 times and compare it with one never stopped (ARGS='--kills 20')
 	$(PY) -m experiments.survive $(ARGS)
+
+mangle: $(STAMP)  ## Check 100,000 mangled network files (a quarter of an hour; ARGS='--files 1000')
+	$(PY) -m experiments.mangle --jobs $(JOBS) $(ARGS)
 
 mutants: $(STAMP)  ## Plant bugs and see whether the physics tests notice (20 minutes; ARGS='--only 3')
 	$(PY) -m experiments.mutants --jobs $(JOBS) $(ARGS)
