@@ -29,13 +29,13 @@ from meio_jax.cli import main as meio
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PIECES = [
-    "{", "}", "[", "]", ":", ",", "- ", "\n", "  ", "\t", "&a ", "*a", "!!x ", "<<: ", "? ", "| \n", "'", '"', "#", "null",
-    "-1", "1e999", ".nan", ".inf", "0x1F", "9" * 30, "\x00", "\x85", "\u2028", "\ufeff", "\U0001f6b2", "id: a", "kind: ",
-    "outside", "customer", "version", "true", "NO", "1e6", "0", "1e-30", "mean: ", "demand: ",
+    "{", "}", "[", "]", ":", ",", "- ", "\n", "  ", "\t", "&a ", "*a", "!!x ", "<<: ", "? ", "| \n", "'", '"', "#",
+    "null", "-1", "1e999", ".nan", ".inf", "0x1F", "9" * 30, "\x00", "\x85", "\u2028", "\ufeff", "\U0001f6b2", "id: a",
+    "kind: ", "outside", "customer", "version", "true", "NO", "1e6", "0", "1e-30", "mean: ", "demand: ",
 ]  # fmt: skip
 SCALARS: list[Any] = [
-    None, True, False, 0, 1, -1, 0.5, 1e-9, 1e9, 1e300, -1e-300, 512, 65_000, 10**20, float("nan"), float("inf"), "", "x",
-    "outside", "customer", "poisson", "discrete", "normal", "a b", "\u0000", [], {}, [1, 2], {"kind": "poisson"},
+    None, True, False, 0, 1, -1, 0.5, 1e-9, 1e9, 1e300, -1e-300, 512, 65_000, 10**20, float("nan"), float("inf"), "",
+    "x", "outside", "customer", "poisson", "discrete", "normal", "a b", "\u0000", [], {}, [1, 2], {"kind": "poisson"},
     {"mean": [1, 2]},
 ]  # fmt: skip
 NAMES = ["id", "from", "to", "demand", "yield", "name", "lead_time", "x", "kind"]
