@@ -128,10 +128,12 @@ class _Lines:
         if time_limit is not None:
             options["time_limit"] = time_limit
         found = optimize.milp(**program, options=options)
-        bound = found.mip_dual_bound if found.mip_dual_bound is not None else -math.inf
+        whole = np.flatnonzero(program["integrality"])
+        # A program without whole variables is a linear one, for which no dual bound is told: its optimum is its own.
+        bound = found.mip_dual_bound if whole.size else found.fun
+        bound = -math.inf if bound is None or (not whole.size and found.status != 0) else float(bound)
         if found.x is None:
             return None, bound * self.scale
-        whole = np.flatnonzero(program["integrality"])
         if whole.size:  # a vertex of what is left once the pieces are chosen
             chosen = np.round(found.x[whole])
             low, high = program["bounds"].lb.copy(), program["bounds"].ub.copy()

@@ -1,0 +1,608 @@
+"""Guaranteed service: published values, stockpyl, brute force over service times, promises kept in simulation."""
+
+import dataclasses
+import itertools
+import json
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meio_jax.build import build_network
+from meio_jax.elements import CUSTOMER, OUTSIDE, Arc, Node
+from meio_jax.errors import (
+    CycleError,
+    DuplicateNameError,
+    InfeasibleError,
+    InputError,
+    NumberError,
+    UnknownNameError,
+    UnsuitableError,
+)
+from meio_jax.instances.guaranteed_service import INSTANCES, as_problem, example_6_5, problem_6_7
+from meio_jax.processes import Processes, autoregressive, normal
+from meio_jax.rollout import rollout
+from meio_jax.scenario import scenario_of
+from meio_jax.solvers.guaranteed_service import ServiceModel
+from meio_jax.solvers.laws import Normal, Poisson
+from meio_jax.solvers.methods import method_named
+from meio_jax.solvers.problem import Problem
+from meio_jax.solvers.service_cost import service_cost
+from meio_jax.solvers.service_milp import guaranteed_service_milp
+from meio_jax.solvers.service_network import service_model
+from meio_jax.solvers.service_tree import guaranteed_service
+from meio_jax.topologies import distribution, multi_source, serial
+
+GOLDEN = json.loads((Path(__file__).parent / "goldens" / "peers" / "service_stockpyl.json").read_text())["trees"]
+BOTH = (guaranteed_service, guaranteed_service_milp)
+
+
+# --- Something that does not share the solvers' code -----------------------------------------------------------------
+
+
+def plain_cost(model, times):
+    """The model's cost of service times by name, by its definition; None where they are not allowed."""
+    cost = 0.0
+    for j, name in enumerate(model.nodes):
+        wait = model.inbound[j]
+        for (a, b), lead in zip(model.arcs, model.arc_time, strict=True):
+            if b == name:
+                wait = max(wait, times[a] + lead)
+        net = wait + model.processing_time[j] - times[name]
+        if net < 0 or times[name] > model.outbound[j]:
+            return None
+        cost += model.holding_cost[j] * model.bound_factor[j] * plain_sigma(model, name) * math.sqrt(net)
+    return cost
+
+
+def plain_sigma(model, name):
+    """By walking all paths to customers."""
+    need = dict.fromkeys(model.nodes, 0.0)
+
+    def walk(at, units):
+        need[at] += units
+        for (a, b), u in zip(model.arcs, model.units, strict=True):
+            if a == at:
+                walk(b, units * u)
+
+    walk(name, 1.0)
+    p = model.pooling
+    return sum((need[n] * sd) ** p for n, sd in zip(model.nodes, model.demand_sd, strict=True)) ** (1 / p)
+
+
+def brute_force(model, most=None):
+    """The least cost over all whole service times."""
+    most = [int(min(a, b)) for a, b in zip(model.longest, model.outbound, strict=True)] if most is None else most
+    costs = (
+        plain_cost(model, dict(zip(model.nodes, s, strict=True)))
+        for s in itertools.product(*(range(m + 1) for m in most))
+    )
+    return min(c for c in costs if c is not None)
+
+
+@st.composite
+def models(draw, tree=True, most=5, longest=3):
+    """Small models: trees of arcs in any direction, or networks without a directed cycle."""
+    size = draw(st.integers(1, most))
+    names = [f"n{i}" for i in range(size)]
+    arcs = []
+    for i in range(1, size):
+        feeders = [draw(st.integers(0, i - 1))] if tree else draw(st.sets(st.integers(0, i - 1), max_size=2))
+        for j in sorted(feeders):
+            arcs.append((names[j], names[i]) if not tree or draw(st.booleans()) else (names[i], names[j]))
+
+    def row(values):
+        return draw(st.lists(values, min_size=size, max_size=size))
+
+    def some(values):
+        return draw(st.dictionaries(st.sampled_from(names), values))
+
+    on_arcs = st.lists(st.integers(0, 2), min_size=len(arcs), max_size=len(arcs))
+    return ServiceModel(
+        nodes=names,
+        arcs=arcs,
+        processing_time=row(st.integers(0, longest)),
+        holding_cost=row(st.floats(0, 5)),
+        demand_sd=some(st.floats(0, 3)),
+        bound_factor=row(st.floats(0.5, 3)),
+        inbound=some(st.integers(0, 2)),
+        outbound=some(st.integers(0, 3)),
+        arc_time=draw(on_arcs),
+        units=draw(st.lists(st.sampled_from([1.0, 2.0, 0.5]), min_size=len(arcs), max_size=len(arcs))),
+        pooling=draw(st.sampled_from([1.0, 1.5, 2.0])),
+    )
+
+
+def random_model(seed, size, extra=0.0, longest=10):
+    """A tree of arcs in random directions and, with ``extra``, more arcs downstream."""
+    rng = np.random.default_rng(seed)
+    names = [f"n{i}" for i in range(size)]
+    arcs = set()
+    for i in range(1, size):
+        j = int(rng.integers(max(0, i - 12), i))
+        arcs.add((names[i], names[j]) if not extra and rng.random() < 0.5 else (names[j], names[i]))
+        arcs |= {(names[k], names[i]) for k in range(i) if rng.random() < extra}
+    served = {n: float(rng.uniform(0.5, 5)) for n in names if rng.random() < 0.3}
+    holding = np.cumsum(rng.uniform(0, 1, size)) if extra else rng.uniform(0.1, 3, size)
+    return ServiceModel(names, sorted(arcs), rng.integers(0, longest + 1, size), holding, served, 1.645)
+
+
+# --- Published values ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["guaranteed_service", "guaranteed_service_milp"])
+@pytest.mark.parametrize("instance", INSTANCES, ids=lambda i: i.id)
+def test_snyder_and_shen(instance, method):
+    found = method_named(method)(instance.problem)
+    (known,) = instance.known
+    assert found.cost == pytest.approx(known.cost, abs=known.precision)
+    assert found.claim == "optimal"
+    assert found.lower_bound <= found.cost == found.upper_bound
+    assert found.policy is not None
+
+
+def test_snyder_and_shen_service_times():
+    promised = {i.id.partition("/")[2]: i.problem.service for i in INSTANCES}
+    book = {"example_6_3": (0, 0, 1), "example_6_5": (0, 0, 0, 1), "problem_6_7": (2, 3, 0)}
+    for name, times in book.items():
+        assert service_cost(promised[name], times).cost == guaranteed_service(promised[name]).cost
+    numbers = service_cost(promised["problem_6_7"], book["problem_6_7"]).numbers
+    assert numbers["inbound_service_time"] == (1, 2, 3)
+    assert numbers["net_replenishment_time"] == (0, 0, 5)
+    assert numbers["safety_stock"] == pytest.approx((0, 0, 4 * 10 * math.sqrt(5)))
+    assert numbers["base_stock"] == pytest.approx((0, 0, 50 * 5 + 4 * 10 * math.sqrt(5)))
+    assert numbers["pipeline_stock"] == pytest.approx((50, 50, 100))
+
+
+@pytest.mark.parametrize("tree", GOLDEN, ids=lambda t: t["name"])
+def test_stockpyl_finds_the_same(tree):
+    rows = {k: [n[k] for n in tree["nodes"]] for k in tree["nodes"][0]}
+    model = ServiceModel(
+        [str(n) for n in rows["id"]],
+        [(str(a), str(b)) for a, b in tree["arcs"]],
+        *(rows[k] for k in ("processing_time", "holding_cost", "demand_sd", "bound_factor")),
+        inbound=rows["inbound"],
+        outbound=rows["outbound"],
+    )
+    assert service_cost(model, rows["service_time"]).cost == pytest.approx(tree["cost"], rel=1e-12)
+    for solve in BOTH:
+        assert solve(model).cost == pytest.approx(tree["cost"], rel=1e-12)
+
+
+# --- Against brute force, against each other, against the extreme points ---------------------------------------------
+
+
+@settings(max_examples=60)
+@given(models())
+def test_a_tree_is_solved_as_brute_force_says(model):
+    found, least = guaranteed_service(model), brute_force(model)
+    assert found.cost == pytest.approx(least, rel=1e-9, abs=1e-12)
+    times = dict(zip(model.nodes, found.numbers["service_time"], strict=True))
+    assert plain_cost(model, times) == pytest.approx(found.cost, rel=1e-12, abs=1e-12)
+    assert found.numbers["sigma"] == pytest.approx([plain_sigma(model, n) for n in model.nodes])
+
+
+@settings(max_examples=30)
+@given(models(tree=False, most=4))
+def test_any_network_is_solved_as_brute_force_says(model):
+    found, least = guaranteed_service_milp(model), brute_force(model)
+    assert found.cost == pytest.approx(least, rel=1e-6, abs=1e-9)
+    assert found.lower_bound <= least * (1 + 1e-7) + 1e-12
+    assert found.cost >= least * (1 - 1e-12)
+    assert found.claim == "optimal"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_methods_agree_on_trees(seed):
+    model = random_model(seed, 30)
+    tree, milp = (solve(model) for solve in BOTH)
+    assert milp.cost == pytest.approx(tree.cost, rel=1e-6)
+    assert milp.lower_bound <= tree.cost * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_chain_stocks_for_all_of_its_wait_or_for_none(seed):
+    """Simpson 1958: in series an optimal service time is 0 or all of SI + T; so 2^(N-1) candidates are enough."""
+    rng = np.random.default_rng(seed)
+    names = "abcdefgh"
+    model = ServiceModel(
+        names, list(itertools.pairwise(names)), rng.integers(0, 9, 8), rng.uniform(0.1, 5, 8), {"h": 3.0}, 1.645,
+        inbound={"a": 2}, outbound={"h": 3},
+    )  # fmt: skip
+    best = math.inf
+    for passed_on in itertools.product((False, True), repeat=7):
+        wait, cost = 2, 0.0
+        for j, on in enumerate((*passed_on, False)):
+            whole = wait + model.processing_time[j]
+            promise = min(3, whole) if j == 7 else whole if on else 0
+            cost += model.holding_cost[j] * 1.645 * 3.0 * math.sqrt(whole - promise)
+            wait = promise
+        best = min(best, cost)
+    assert guaranteed_service(model).cost == pytest.approx(best, rel=1e-12)
+    assert guaranteed_service_milp(model).cost == pytest.approx(best, rel=1e-6)
+
+
+def test_a_forest_is_the_sum_of_its_trees():
+    one, other = random_model(1, 6), random_model(2, 7)
+    names = [*one.nodes, *(f"x{n}" for n in other.nodes)]
+    rows = {
+        k: [*getattr(one, k), *getattr(other, k)]
+        for k in ("processing_time", "holding_cost", "demand_sd", "bound_factor", "outbound")
+    }
+    both = ServiceModel(names, [*one.arcs, *((f"x{a}", f"x{b}") for a, b in other.arcs)], **rows)
+    assert guaranteed_service(both).cost == pytest.approx(guaranteed_service(one).cost + guaranteed_service(other).cost)
+
+
+def test_a_thousand_stages():
+    """A tree, and a chain that takes thousands of periods; the chain's optimum from a plain recursion over cuts."""
+    tree = random_model(5, 1000)
+    found = guaranteed_service(tree)
+    simple = [0] * 1000, [int(min(m, s)) for m, s in zip(tree.longest, tree.outbound, strict=True)]
+    assert all(found.cost <= service_cost(tree, times).cost for times in simple)
+    rng = np.random.default_rng(3)
+    names = [f"n{i}" for i in range(300)]
+    work, holding = rng.integers(0, 11, 300), np.sort(rng.uniform(0.1, 3, 300))
+    chain = ServiceModel(names, list(itertools.pairwise(names)), work, holding, {"n299": 2.0}, 1.645)
+    until = np.concatenate([[0], np.cumsum(work)])
+    best = np.zeros(301)  # stages 1 .. j, the last of which holds stock for all since the one before that does
+    for j in range(1, 301):
+        best[j] = np.min(best[:j] + holding[j - 1] * 1.645 * 2.0 * np.sqrt(until[j] - until[:j]))
+    assert guaranteed_service(chain).cost == pytest.approx(best[300], rel=1e-12)
+
+
+def test_a_network_that_is_no_tree_has_proven_bounds():
+    found = guaranteed_service_milp(random_model(11, 40, extra=0.04))
+    assert found.claim == "optimal"
+    assert 0 <= found.details["gap"] <= 1e-6
+    assert found.cost * (1 - 1e-6) <= found.lower_bound <= found.cost
+
+
+def test_a_solver_that_is_stopped_says_how_far_it_came():
+    model = random_model(12, 60, extra=0.06)
+    stopped = guaranteed_service_milp(model, time_limit=1e-9)
+    assert stopped.claim == "exact"
+    assert stopped.lower_bound == 0 and stopped.details["gap"] == 1.0
+    assert guaranteed_service_milp(model, tolerance=0.2).cost <= stopped.cost
+
+
+# --- What must hold for every model ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(models(most=7), st.data())
+def test_dearer_or_wilder_is_not_cheaper(model, data):
+    j = data.draw(st.integers(0, len(model.nodes) - 1))
+    base = guaranteed_service(model).cost
+    for name in ("holding_cost", "demand_sd", "bound_factor", "inbound", "processing_time"):
+        row = list(getattr(model, name))
+        row[j] += 1
+        # the promise is left as it was: a node with customers now must not gain or lose one
+        changed = dataclasses.replace(model, **{name: row, "outbound": model.outbound})
+        assert guaranteed_service(changed).cost >= base * (1 - 1e-12) - 1e-12
+    later = list(model.outbound)
+    later[j] += 1
+    assert guaranteed_service(dataclasses.replace(model, outbound=later)).cost <= base * (1 + 1e-12) + 1e-12
+
+
+@settings(max_examples=30)
+@given(models(most=7), st.floats(0.1, 10), st.integers(2, 4))
+def test_money_quantity_and_time_are_units(model, scale, times):
+    base = guaranteed_service(model)
+
+    def scaled(by, *names):
+        return {n: [by * x for x in getattr(model, n)] for n in names}
+
+    dear = dataclasses.replace(model, **scaled(scale, "holding_cost"), outbound=model.outbound)
+    assert guaranteed_service(dear).cost == pytest.approx(scale * base.cost, rel=1e-9, abs=1e-12)
+    large = dataclasses.replace(model, **scaled(scale, "demand_sd", "demand_mean"), outbound=model.outbound)
+    assert guaranteed_service(large).cost == pytest.approx(scale * base.cost, rel=1e-9, abs=1e-12)
+    # Optima lie at vertices of differences of times, so finer periods gain nothing.
+    fine = dataclasses.replace(model, **scaled(times, "processing_time", "inbound", "outbound", "arc_time"))
+    assert guaranteed_service(fine).cost == pytest.approx(math.sqrt(times) * base.cost, rel=1e-9, abs=1e-12)
+
+
+@settings(max_examples=30)
+@given(models(tree=False, most=7))
+def test_never_worse_than_stock_everywhere_or_at_the_end(model):
+    found = guaranteed_service_milp(model)
+    everywhere = [0] * len(model.nodes)
+    at_the_end = [int(min(m, s)) for m, s in zip(model.longest, model.outbound, strict=True)]
+    for times in (everywhere, at_the_end):
+        assert found.cost <= service_cost(model, times).cost * (1 + 1e-12)
+
+
+def test_a_bound_of_ones_own():
+    """The usual bound as a function is the usual model; a bound that stops growing moves stock to one place."""
+    plain = random_model(7, 12)
+    factor = dict(zip(plain.nodes, zip(plain.bound_factor, plain.sigma, strict=True), strict=True))
+    same = dataclasses.replace(plain, safety_stock=lambda name, t: factor[name][0] * factor[name][1] * np.sqrt(t))
+    other = dataclasses.replace(plain, safety_stock=lambda name, t: np.minimum(2 * t, 5.0))
+    assert guaranteed_service(same).cost == pytest.approx(guaranteed_service(plain).cost, rel=1e-12)
+    tree, milp = (solve(other) for solve in BOTH)
+    assert tree.cost == pytest.approx(milp.cost, rel=1e-6)
+    assert max(tree.numbers["safety_stock"]) <= 5.0
+    for wrong in (lambda name, t: t**2, lambda name, t: -t, lambda name, t: t + 1, lambda name, t: t * np.nan):
+        with pytest.raises(NumberError, match="safety_stock must"):
+            dataclasses.replace(plain, safety_stock=wrong)
+
+
+def test_pooling():
+    """Independent customers add up in squares, others plainly; what is reached on two paths is one demand."""
+    hub = {"nodes": ("hub", "a", "b"), "arcs": (("hub", "a"), ("hub", "b")), "processing_time": 1, "holding_cost": 1}
+    common = {"demand_sd": {"a": 3, "b": 4}, "demand_mean": {"a": 10, "b": 20}, "bound_factor": 1, "units": (1, 2)}
+    assert ServiceModel(**hub, **common).sigma[0] == pytest.approx(math.hypot(3, 8))
+    assert ServiceModel(**hub, **common, pooling=1).sigma[0] == pytest.approx(11)
+    assert ServiceModel(**hub, **common).mean == (50, 10, 20)
+    arcs = (("part", "a"), ("part", "b"), ("a", "end"), ("b", "end"))
+    diamond = ServiceModel(("part", "a", "b", "end"), arcs, 1, 1, {"end": 3.0}, 1.0)
+    assert diamond.sigma == pytest.approx((6.0, 3.0, 3.0, 3.0))
+
+
+# --- Promises kept in simulation -------------------------------------------------------------------------------------
+
+
+def bounded_demand(model, customers, periods, lanes, seed):
+    """``[T, C, B]`` wild demand, cut so that every node's stays within its bound over every stretch of time.
+
+    It is mostly as much as the bounds allow, then nothing for a while: bounds are reached and not only respected.
+    """
+    rng = np.random.default_rng(seed)
+    mean, span = np.asarray(model.mean), max(model.longest) + 1
+    share = model._share[:, customers]  # [N, C]
+    bound = np.stack(
+        [mean[j] * np.arange(1, span + 1) + model.safety(j, np.arange(1, span + 1)) for j in range(mean.size)]
+    )
+    past = np.zeros((span, mean.size, lanes))  # newest first
+    demand = np.zeros((periods, len(customers), lanes))
+    busy = np.full((len(customers), lanes), True)
+    for t in range(periods):
+        busy = np.where(rng.random(busy.shape) < 0.15, ~busy, busy)
+        wanted = np.where(
+            busy, 10.0 * (1 + mean.max()), rng.uniform(0, 1.2, busy.shape) * np.asarray(model.mean)[customers][:, None]
+        )
+        before = np.concatenate([np.zeros((1, mean.size, lanes)), np.cumsum(past[:-1], axis=0)])
+        room = (bound.T[:, :, None] - before).min(axis=0)  # [N, B] what each node can still be asked for
+        for c in rng.permutation(len(customers)):
+            reached = share[:, c] > 0
+            most = (room[reached] / share[reached, c][:, None]).min(axis=0)
+            demand[t, c] = np.clip(wanted[c], 0.0, np.maximum(most, 0.0))
+            room = room - share[:, c][:, None] * demand[t, c]
+        past = np.concatenate([(share @ demand[t])[None], past[:-1]])
+    return demand
+
+
+def shortfalls(network, model, solution, less, lanes=8):
+    """The most that was owed on an arc beyond what was ordered within the promise of its source: with the levels of the
+    solution, and with so much less, on the same demand.
+    """
+    w = network.wiring
+    customers = [model.index[w.nodes[w.src[e]]] for e in w.customer_arcs]
+    warmup, periods = 3 * max(model.longest) + 5, 100
+    demand = bounded_demand(model, customers, warmup + periods, lanes, seed=1)
+    theta = {"level": solution.theta["level"] - np.repeat([0.0, less], lanes)}
+    scenario = scenario_of(np.concatenate([demand, demand], axis=2))
+    played = rollout(network, solution.policy, theta, scenario, jax.random.key(0), keep_trajectory=True)
+    flows = played.trajectory.flows
+    ordered, owed = np.asarray(flows.ordered, float).cumsum(axis=0), np.asarray(flows.backlog, float)
+    worst = np.zeros(2 * lanes)
+    for e in range(w.n_arcs):
+        if w.src[e] >= 0:
+            promise = solution.numbers["service_time"][model.index[w.nodes[w.src[e]]]]
+            recent = ordered[warmup:, e] - ordered[warmup - promise : ordered.shape[0] - promise, e]
+            worst = np.maximum(worst, (owed[warmup:, e] - recent).max(axis=0))
+    return worst[:lanes].max(), worst[lanes:].max()
+
+
+def assembled(timing):
+    """Two components of unequal lead times, two of one in a product, which is worked on and sold from a depot."""
+    nodes = [Node("slow", 1.0), Node("fast", 1.5), Node("product", 6.0), Node("depot", 7.0)]
+    arcs = [
+        Arc(OUTSIDE, "slow", lead_time=4),
+        Arc(OUTSIDE, "fast", lead_time=1),
+        Arc("slow", "product", component="slow", lead_time=3, units=2),
+        Arc("fast", "product", component="fast", lead_time=1),
+        Arc("product", "depot", lead_time=2),
+        Arc("depot", CUSTOMER),
+    ]
+    return build_network(nodes, arcs, timing=timing)
+
+
+def systems():
+    law = Normal(10, 3)
+    chain = serial(3, holding_cost=(1, 2, 6), lead_time=(2, 1, 3), timing="order_first")
+    shops = distribution(2, holding_cost=(1, 3), lead_time=(3, 2), timing="demand_first")
+    yield "chain, order first", chain, service_model(chain, [law], bound_factor=2.0, outbound=1)
+    yield "warehouse", shops, service_model(shops, [law, Normal(5, 2)], bound_factor=1.5)
+    for timing in ("demand_first", "order_first", "ship_first"):
+        network = assembled(timing)
+        yield f"assembly, {timing}", network, service_model(network, [law], bound_factor=1.645, outbound=2)
+    for instance in INSTANCES:
+        yield instance.id, instance.problem.network, instance.problem.service
+
+
+SYSTEMS = {name: (network, model) for name, network, model in systems()}
+
+
+SLOW = (
+    "guaranteed_service/example_6_3",
+    "guaranteed_service/example_6_5",
+    "assembly, order_first",
+    "assembly, ship_first",
+)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in SYSTEMS])
+def test_a_promise_is_kept_while_demand_stays_within_its_bound(name):
+    """And not with a little less stock, so that the stock is no larger than it must be."""
+    network, model = SYSTEMS[name]
+    found = guaranteed_service(model, network=network)
+    scale = max(found.numbers["base_stock"])
+    kept, broken = shortfalls(network, model, found, less=0.02 * scale)
+    assert kept <= 1e-5 * scale
+    assert broken > 0.005 * scale
+
+
+# --- From a network ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("instance", INSTANCES, ids=lambda i: i.id)
+def test_an_instance_and_its_network_are_one_system(instance):
+    problem = instance.problem
+    model = problem.service
+    limits = dict(zip(model.nodes, model.outbound, strict=True))
+    read = service_model(problem.network, problem.laws, bound_factor=model.bound_factor[0], outbound=limits)
+    found, other = guaranteed_service(model), guaranteed_service(read)
+    assert found.cost == other.cost
+    assert found.numbers["net_replenishment_time"] == other.numbers["net_replenishment_time"]
+    assert found.local_levels == pytest.approx(other.local_levels)
+
+
+def test_lead_times_review_and_units_of_a_network():
+    model = service_model(assembled("demand_first"), [Normal(10, 3)], bound_factor=1.645, outbound=2)
+    at = model.index
+    rows = {n: (model.processing_time[j], model.inbound[j], model.shortest_wait[j]) for n, j in at.items()}
+    assert rows == {"slow": (4, 0, 0), "fast": (1, 0, 0), "product": (1, 0, 2), "depot": (2, 0, 0)}
+    assert model.mean == (20, 10, 10, 10)
+    assert model.sigma == pytest.approx((6, 3, 3, 3))
+    assert [model.outbound[at[n]] for n in ("slow", "depot")] == [math.inf, 2]
+    extra = {
+        timing: np.subtract(
+            service_model(assembled(timing), [Normal(10, 3)], bound_factor=1.645, outbound=2).processing_time,
+            model.processing_time,
+        ).tolist()
+        for timing in ("order_first", "ship_first")
+    }
+    assert extra == {"order_first": [0, 0, 0, 1], "ship_first": [1, 1, 1, 1]}
+
+
+def test_a_supplier_beside_a_feeder_is_waited_for():
+    arcs = [
+        Arc(OUTSIDE, "part", lead_time=2),
+        Arc("part", "kit", component="part", lead_time=1),
+        Arc(OUTSIDE, "kit", component="box", lead_time=6),
+        Arc("kit", CUSTOMER),
+    ]
+    network = build_network([Node("part", 1.0), Node("kit", 2.0)], arcs, timing="demand_first")
+    model = service_model(network, [Poisson(4)], bound_factor=2.0)
+    assert model.processing_time == (2, 1) and model.inbound == (0, 5)
+    found = guaranteed_service(model)
+    assert found.numbers["service_time"] == (2, 0)  # the kit waits for the box anyway
+    assert found.cost == pytest.approx(2 * 2 * 2 * math.sqrt(6))
+
+
+def test_a_process_is_demand_too():
+    network = serial(2, holding_cost=(1, 2), timing="demand_first")
+    by_law = service_model(network, [Normal(50, 4)], bound_factor=1.0)
+    assert service_model(network, Processes(demand=normal(50, 4)), bound_factor=1.0) == by_law
+    with pytest.raises(UnsuitableError, match="independent"):
+        service_model(network, autoregressive(50.0, 4.0, 0.5), bound_factor=1.0)
+
+
+@pytest.mark.parametrize(
+    "network, message",
+    [
+        (serial(2, holding_cost=(1, 2), capacity=10), "capacity"),
+        (serial(2, holding_cost=(1, 2), keep=0.0), "keep"),
+        (serial(2, holding_cost=(1, 2), fixed_order_cost=3), "fixed_order_cost"),
+        (serial(2, holding_cost=(1, 2), make_to_order=True), "makes to order"),
+        (serial(2, holding_cost=(1, [2, 3])), "say which lane"),
+        (multi_source(2), "node 'store' has 2 sources"),
+    ],
+)
+def test_a_network_that_the_model_has_no_word_for_is_refused(network, message):
+    with pytest.raises(UnsuitableError, match=message):
+        service_model(network, [Poisson(5)], bound_factor=1.0)
+    with pytest.raises(InputError, match="2 laws, and the network has 1 customers"):
+        service_model(serial(2), [Poisson(5), Poisson(4)], bound_factor=1.0)
+
+
+# --- Refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_tree_is_sent_to_the_other_method():
+    arcs = (("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"))
+    diamond = ServiceModel("abcd", arcs, 1, (1, 2, 2, 5), {"d": 1}, 1)
+    with pytest.raises(UnsuitableError, match=r"form a cycle.*guaranteed_service_milp"):
+        guaranteed_service(diamond)
+    problem = as_problem(diamond)
+    with pytest.raises(UnsuitableError, match=r"a - b - d - c - a|a - c - d - b - a"):
+        method_named("guaranteed_service")(problem)
+    found = method_named("guaranteed_service_milp")(problem)
+    assert found.cost == pytest.approx(brute_force(diamond), rel=1e-6)
+    network = serial(2, backlog_cost=9)
+    plain = Problem(network, Processes(demand=normal(5, 1)), (Normal(5, 1),))
+    for name in ("guaranteed_service", "guaranteed_service_milp"):
+        assert "service=" in method_named(name).unfit(plain)
+
+
+PLAIN = {
+    "nodes": ("a", "b"),
+    "arcs": (("a", "b"),),
+    "processing_time": 1,
+    "holding_cost": 1.0,
+    "demand_sd": {"b": 1},
+    "bound_factor": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    "changes, error, message",
+    [
+        ({"nodes": ()}, InputError, "at least one node"),
+        ({"nodes": ("a", "b", "a")}, DuplicateNameError, "'a' appears more than once"),
+        ({"nodes": ("a", "b", "")}, InputError, "not empty"),
+        ({"arcs": (("a", "c"),)}, UnknownNameError, "a -> c: there is no node 'c'"),
+        ({"arcs": (("a", "b"), ("a", "b"))}, DuplicateNameError, "a -> b appears more than once"),
+        ({"arcs": (("a", "b"), ("b", "a"))}, CycleError, "form a cycle"),
+        ({"arcs": (("a", "a"),)}, CycleError, "form a cycle"),
+        ({"processing_time": 1.5}, NumberError, "node 'a': processing_time = 1.5 must be a whole number"),
+        ({"processing_time": -1}, NumberError, "processing_time = -1"),
+        ({"processing_time": (1, 2, 3)}, InputError, "processing_time has 3 values, and there are 2 nodes"),
+        ({"processing_time": 90_000}, NumberError, "count in longer periods"),
+        ({"holding_cost": {"a": float("nan")}}, NumberError, "node 'a': holding_cost = nan"),
+        ({"holding_cost": {"z": 1}}, UnknownNameError, "there is no node 'z'"),
+        ({"demand_sd": float("inf")}, NumberError, "demand_sd = inf"),
+        ({"outbound": {"b": 0.5}}, NumberError, "node 'b': outbound = 0.5"),
+        ({"arc_time": (1, 2)}, InputError, "arc_time has 2 values, and there are 1 arcs"),
+        ({"arc_time": -1}, NumberError, "arc 'a -> b': arc_time = -1"),
+        ({"units": 0}, NumberError, "arc 'a -> b': units = 0"),
+        ({"pooling": 0.5}, NumberError, "pooling = 0.5"),
+    ],
+)
+def test_a_wrong_model_is_refused_by_name(changes, error, message):
+    with pytest.raises(error, match=message):
+        ServiceModel(**(PLAIN | changes))
+
+
+def test_wrong_service_times_are_refused():
+    model = ServiceModel(**PLAIN, outbound={"b": 4})
+    for times, error, message in (
+        ((0, 5), InfeasibleError, "node 'b': service time 5 exceeds the 4"),
+        ((2, 0), InfeasibleError, "node 'a': service time 2 exceeds its replenishment time of 1"),
+        ((0, 0.5), NumberError, "whole number"),
+        ((0,), InputError, "has 1 values"),
+        ({"a": 0}, InputError, "leaves out b"),
+    ):
+        with pytest.raises(error, match=message):
+            service_cost(model, times)
+    with pytest.raises(UnknownNameError, match="same nodes"):
+        guaranteed_service(model, network=serial(2))
+    for wrong in ({"tolerance": 0.0}, {"time_limit": -1.0}, {"tolerance": float("nan")}):
+        with pytest.raises(NumberError, match="must be positive"):
+            guaranteed_service_milp(model, **wrong)
+
+
+def test_a_model_is_data():
+    """Hashable, equal where its numbers are, whole levels where the network counts in whole units."""
+    assert hash(example_6_5()) == hash(example_6_5()) and example_6_5() == example_6_5()
+    assert example_6_5() != problem_6_7()
+    network = serial(2, holding_cost=(1, 2), timing="demand_first", integer=True)
+    model = service_model(network, [Poisson(3)], bound_factor=1.645)
+    found = guaranteed_service(model, network=network)
+    level = np.asarray(found.theta["level"])[:, 0]
+    assert level == pytest.approx(np.ceil(found.local_levels))
+    assert not np.array_equal(level, found.local_levels)
