@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from meio_jax.checks import check_arcs, check_nodes, check_rules, check_whole, lead_time_bounds
+from meio_jax.checks import check_arcs, check_nodes, check_rules, check_whole, lead_time_bounds, order_delay
 from meio_jax.elements import ARC_NUMBERS, CUSTOMER, NODE_NUMBERS, OUTSIDE, Arc, Node, Number
 from meio_jax.errors import CycleError, InputError
 from meio_jax.network import Network, Wiring
@@ -67,6 +67,7 @@ def build_network(
         lead_time=tuple(b[0] for b in bounds),
         min_lead_time=tuple(b[1] for b in bounds),
         max_lead_time=tuple(b[2] for b in bounds),
+        order_delay=tuple(map(order_delay, inner)),
         make_to_order=tuple(x.make_to_order for x in nodes),
         ages=int(shelf[np.isfinite(shelf)].max(initial=1)),
         timing=timing,
@@ -121,7 +122,7 @@ def _leaves(nodes: Sequence[Node], inner: Sequence[Arc], customers: Sequence[Arc
         leaves[key] = _leaf(_stack(nodes, key), n)
     of = {"all": [*inner, *customers], "inner": inner, "customer": customers}
     for key, n in ARC_NUMBERS.items():
-        if key != "initial_pipeline":
+        if key not in ("initial_pipeline", "initial_orders"):
             leaves[key] = _leaf(_stack(of[n.of], key), n)
     for key in ("units", "component_holding_cost"):
         _check_one_per_input(wiring, key, leaves[key])
@@ -138,7 +139,10 @@ def _leaves(nodes: Sequence[Node], inner: Sequence[Arc], customers: Sequence[Arc
     lanes = {leaf.shape[-1]: key for key, leaf in leaves.items() if leaf is not None and leaf.shape[-1] > 1}
     if len(lanes) > 1:
         raise InputError(f"numbers per lane differ in length: {', '.join(f'{v} has {k}' for k, v in lanes.items())}")
-    leaves["initial_pipeline"] = jnp.asarray(_pipeline(inner, wiring))
+    longest, delay = wiring.max_lead_time, wiring.order_delay
+    leaves["initial_pipeline"] = jnp.asarray(_queue(inner, "initial_pipeline", wiring.slots, wiring.lead_time, longest))
+    mail = _queue(inner, "initial_orders", wiring.mail_slots, delay, delay)
+    leaves["initial_orders"] = jnp.asarray(mail) if mail.any() else None
     return leaves
 
 
@@ -169,18 +173,18 @@ def _leaf(values: np.ndarray, n: Number) -> Array | None:
     return None if np.all(values == unused) else jnp.asarray(values)
 
 
-def _pipeline(inner: Sequence[Any], wiring: Wiring) -> np.ndarray:
-    rows = np.zeros((wiring.slots, len(inner), 1))
+def _queue(inner: Sequence[Any], key: str, slots: int, usual: Sequence[int], longest: Sequence[int]) -> np.ndarray:
+    """``[slots, I, 1]``: what is on its way at time 0 on each arc. One number is the same in each of ``usual`` periods;
+    a list has at most ``longest`` entries.
+    """
+    what = {"initial_pipeline": "longest lead time", "initial_orders": "order delay"}[key]
+    rows = np.zeros((slots, len(inner), 1))
     for e, arc in enumerate(inner):
-        values = np.atleast_1d(np.asarray(arc.initial_pipeline, dtype=float))
-        if np.asarray(arc.initial_pipeline).ndim == 0:  # one number: the same in every period of the lead time
-            values = np.full(wiring.lead_time[e], float(values[0]))
+        given = np.asarray(getattr(arc, key), dtype=float)
+        values = np.full(usual[e], float(given)) if given.ndim == 0 else given
         if values.ndim > 1:
-            raise InputError(f"arc {arc.name!r}: initial_pipeline has shape {values.shape}; give one number per period")
-        if len(values) > max(wiring.max_lead_time[e], 0):
-            longest = wiring.max_lead_time[e]
-            raise InputError(
-                f"arc {arc.name!r}: initial_pipeline has {len(values)} periods, its longest lead time is {longest}"
-            )
+            raise InputError(f"arc {arc.name!r}: {key} has shape {values.shape}; give one number per period")
+        if len(values) > longest[e]:
+            raise InputError(f"arc {arc.name!r}: {key} has {len(values)} periods, its {what} is {longest[e]}")
         rows[: len(values), e, 0] = values
     return rows

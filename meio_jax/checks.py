@@ -20,10 +20,10 @@ from meio_jax.errors import (
 )
 from meio_jax.network import ALLOCATIONS, ISSUING, TIMINGS
 
-__all__ = ["check_arcs", "check_nodes", "check_rules", "check_whole", "lead_time_bounds"]
+__all__ = ["check_arcs", "check_nodes", "check_rules", "check_whole", "lead_time_bounds", "order_delay"]
 
 #: Quantities that must be whole where a network counts in whole units.
-WHOLE = ("initial_on_hand", "initial_pipeline", "lot_size", "minimum_order", "units")
+WHOLE = ("initial_on_hand", "initial_pipeline", "initial_orders", "lot_size", "minimum_order", "units")
 
 
 def check_rules(timing: str, allocation: str, issuing: str) -> None:
@@ -86,6 +86,8 @@ def check_arcs(nodes: Sequence[Node], arcs: Sequence[Arc]) -> None:
         _, _, high = lead_time_bounds(arc)
         if kind == "customer" and high:
             raise InputError(f"{where}: customers are served from stock; model a delivery time as a node before them")
+        if order_delay(arc) and kind == "customer":
+            raise InputError(f"{where}: demand is with its node at once; order_delay is for inner arcs")
         if np.any(
             np.asarray(arc.minimum_order) > (np.inf if arc.order_capacity is None else np.asarray(arc.order_capacity))
         ):
@@ -103,6 +105,15 @@ def lead_time_bounds(arc: Arc) -> tuple[int, int, int]:
     if not low <= arc.lead_time <= high:
         raise NumberError(f"{where}: lead times must satisfy {low} <= {arc.lead_time} <= {high}")
     return int(arc.lead_time), int(low), int(high)
+
+
+def order_delay(arc: Arc) -> int:
+    """Periods that an order travels to its source. Raises `NumberError`."""
+    if not _is_period(arc.order_delay):
+        raise NumberError(
+            f"arc {arc.name!r}: order_delay = {arc.order_delay} must be a whole number of periods in [0, {LONGEST}]"
+        )
+    return int(arc.order_delay)
 
 
 def check_whole(items: Sequence[Node | Arc]) -> None:

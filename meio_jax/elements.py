@@ -16,7 +16,7 @@ CUSTOMER = "customer"
 
 #: No number in a network may exceed this: it is almost surely a unit mistake, and float32 sums would lose it.
 LARGEST = 1e9
-#: The longest lead time and shelf life, in periods.
+#: The longest lead time, order delay and shelf life, in periods.
 LONGEST = 512
 
 #: A scalar, or one value per lane.
@@ -70,6 +70,7 @@ class Arc:
     ``component``: arcs into a node that name the same component are alternative sources of it; different components
     are built together and the scarcest binds. ``lead_time``: periods from shipment to receipt, 0 is within the period.
     For random lead times give ``min_lead_time`` and ``max_lead_time`` as well: they bound what may be drawn.
+    ``order_delay``: periods that an order travels to ``src`` before it can be shipped, 0 is within the period.
     """
 
     src: str
@@ -79,6 +80,7 @@ class Arc:
     lead_time: int = 0
     min_lead_time: int | None = None
     max_lead_time: int | None = None
+    order_delay: int = 0
     units: Numeric = _number(
         "units of this component in a unit built (bill of materials)", "unit/unit", 1.0, 1e-9, of="inner"
     )
@@ -97,6 +99,9 @@ class Arc:
     )
     initial_pipeline: Numeric = _number(
         "units on their way at time 0, one number a period, soonest first", "unit", of="inner"
+    )
+    initial_orders: Numeric = _number(
+        "orders on their way to the source at time 0, one number a period, soonest first", "unit", of="inner"
     )
     price: Numeric = _number("revenue of a unit shipped to the customer", "money/unit", of="customer")
     erosion: Numeric = _number(

@@ -7,6 +7,7 @@ Fields, in this order; those that a network does not have are left out:
 ``components``      M, inputs waiting, over the node's mean throughput (in units of its product)
 ``owed``            E, backlog (with ``demand_first``: and this period's demand), over the arc's mean order
 ``pipeline``        units on their way over the mean order, by arc, then by slot; only slots that the arc can fill
+``mail``            orders on their way to their source over the mean order, likewise
 ``demand``          C, newest demand over its mean
 ``position``        M, echelon position: distance from the reference level in spreads (`meio_jax.actions.Scale`)
 ``available``       I, share that a source can ship
@@ -53,6 +54,7 @@ def feature_names(
         "components": inputs,
         "owed": list(w.arcs),
         "pipeline": [f"{inner[e]}, {k}" for e in range(w.n_inner) for k in range(w.max_lead_time[e])],
+        "mail": [f"{inner[e]}, {k}" for e in range(w.n_inner) for k in range(w.order_delay[e])],
         "demand": list(customers),
         "position": inputs,
         "available": list(inner),
@@ -76,11 +78,11 @@ def _fields(
             size = size * rows(network.units, [arcs[0] for arcs in w.arcs_of_input])
         fields.append(("components", seen.components / size))
     fields.append(("owed", seen.owed / jnp.concatenate([scale.arc, scale.demand])))
-    slots = [(k, e) for e in range(w.n_inner) for k in range(w.max_lead_time[e])]
-    if slots:
-        flat = seen.pipeline.reshape(-1, seen.pipeline.shape[-1])
-        used = rows(flat, [k * w.n_inner + e for k, e in slots])
-        fields.append(("pipeline", used / rows(scale.arc, [e for _, e in slots])))
+    for name, queue, longest in (("pipeline", seen.pipeline, w.max_lead_time), ("mail", seen.mail, w.order_delay)):
+        slots = [(k, e) for e in range(w.n_inner) for k in range(longest[e])]
+        if queue is not None and slots:
+            used = rows(queue.reshape(-1, queue.shape[-1]), [k * w.n_inner + e for k, e in slots])
+            fields.append((name, used / rows(scale.arc, [e for _, e in slots])))
     fields.append(("demand", seen.demand / scale.demand))
     fields.append(("position", (echelon_position(network, seen) - scale.echelon) / scale.echelon_spread))
     if seen.available is not None:

@@ -10,6 +10,7 @@ C    customer arcs
 E    arcs, E = I + C, inner arcs first; each block is sorted by source
 M    inputs: pairs (node, component), M >= N
 L    pipeline slots, the longest lead time (at least 1)
+D    mail slots, the longest order delay (0: orders are with their source at once)
 A    age classes, the longest shelf life (1 where nothing perishes)
 ==== ==========================================================================================
 
@@ -49,7 +50,7 @@ class Wiring:
     """Who feeds whom, and the rules that change the program. Hashable; made by `build_network`.
 
     ``src [E]`` holds node indices, -1 for outside; ``dst [E]`` holds node indices, -1 for the customer.
-    ``lead_time``, ``min_lead_time``, ``max_lead_time`` are ``[I]`` whole periods.
+    ``lead_time``, ``min_lead_time``, ``max_lead_time``, ``order_delay`` are ``[I]`` whole periods.
     """
 
     nodes: tuple[str, ...]
@@ -66,6 +67,11 @@ class Wiring:
     allocation: str = "proportional"
     issuing: str = "fifo"
     integer: bool = False
+    order_delay: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.order_delay:
+            object.__setattr__(self, "order_delay", (0,) * self.n_inner)
 
     @property
     def n_nodes(self) -> int:
@@ -91,6 +97,11 @@ class Wiring:
     def slots(self) -> int:
         """Pipeline slots L: the longest lead time, at least 1."""
         return max(1, *self.max_lead_time)
+
+    @property
+    def mail_slots(self) -> int:
+        """Slots D for orders on their way to their source: the longest order delay, 0 where no order travels."""
+        return max(self.order_delay)
 
     @cached_property
     def inputs(self) -> tuple[tuple[int, str], ...]:
@@ -202,6 +213,7 @@ class Network:
     scrap_cost: Array | None = None  # [N, 1|B]
     #: Lead times as numbers, for sweeps over them in one program; None: the wiring's own, which is faster.
     lead_time: Array | None = None  # [I, 1|B]
+    initial_orders: Array | None = None  # [D, I, 1|B]; slot 0 reaches its source in the first period; None: no mail yet
 
     def replace(self, **changes: Any) -> Network:
         """A copy with other leaves. Raises `TypeError` for a name that is no field."""

@@ -32,12 +32,14 @@ class Observation:
     """The planner's picture of the system at the time of ordering.
 
     on_hand ``[A, N, B]``, components ``[M or 0, B]``, pipeline ``[L, I, B]``: as in `State`.
-    owed ``[E, B]``: backlog on each arc, and with ``demand_first`` this period's demand on customer arcs as well.
+    owed ``[E, B]``: backlog on each arc, and with ``demand_first`` also what reaches its source in this period: demand
+    on customer arcs, and orders that were in the mail.
     demand ``[C, B]``: the newest demand seen: this period's with ``demand_first``, else the previous one's.
     available ``[I, B]``: share that each source can ship now; None where there are no outages.
     unreported ``[I, B]``: orders placed since the reports that this picture is made of; None where reports are prompt.
     report_age ``[N, B]``: age of each node's report in periods; None where reports are prompt.
     t ``[]``: the period.
+    mail ``[D, I, B]``: orders on their way to their source that are not part of ``owed``; None where no order travels.
     """
 
     on_hand: Array
@@ -49,6 +51,7 @@ class Observation:
     available: Array | None = None
     unreported: Array | None = None
     report_age: Array | None = None
+    mail: Array | None = None
 
     def replace(self, **changes: Any) -> Observation:
         return dataclasses.replace(self, **changes)
@@ -59,12 +62,15 @@ def observe(network: Network, state: State, shock: Shock) -> Observation:
     demand with ``demand_first``, and which suppliers are up.
     """
     w = network.wiring
-    owed, demand = state.backlog, state.demand
+    owed, demand, mail = state.backlog, state.demand, state.mail
     if w.timing == "demand_first":
         demand = shock.demand if state.goodwill is None else shock.demand * state.goodwill
         demand = jnp.floor(demand + 0.5) if w.integer else demand
         demand = demand.astype(owed.dtype)
-        owed = jnp.concatenate([owed[: w.n_inner], owed[w.n_inner :] + demand])
+        inner = owed[: w.n_inner]
+        if mail is not None:  # the morning's mail has been opened
+            inner, mail = inner + mail[0], jnp.concatenate([jnp.zeros_like(mail[:1]), mail[1:]])
+        owed = jnp.concatenate([inner, owed[w.n_inner :] + demand])
     return Observation(
         on_hand=state.on_hand,
         components=state.components,
@@ -73,6 +79,7 @@ def observe(network: Network, state: State, shock: Shock) -> Observation:
         demand=demand,
         t=state.t,
         available=shock.available,
+        mail=mail,
     )
 
 
@@ -87,6 +94,7 @@ class Reports:
     pipeline: Array  # [depth, L, I, B]
     demand: Array  # [depth, C, B]
     orders: Array  # [depth, I, B]; orders placed, newest first
+    mail: Array | None = None  # [depth, D, I, B]
 
 
 def init_reports(network: Network, state: State, oldest: int) -> Reports:
@@ -105,6 +113,7 @@ def init_reports(network: Network, state: State, oldest: int) -> Reports:
         pipeline=repeat(state.pipeline),
         demand=repeat(state.demand),
         orders=jnp.zeros((depth, inner, state.backlog.shape[-1]), state.backlog.dtype),
+        mail=None if state.mail is None else repeat(state.mail),
     )
 
 
@@ -112,7 +121,7 @@ def file_report(network: Network, reports: Reports, seen: Observation, age: Arra
     """File this period's true picture and return what has been reported of it.
 
     A node reports its stock, its components, its demand, what it owes its customers, and what is owed to it and on its
-    way.
+    way, its orders in the mail among it.
     The planner knows its own orders: those placed since the report was written are ``unreported``.
 
     Args:
@@ -131,6 +140,7 @@ def file_report(network: Network, reports: Reports, seen: Observation, age: Arra
         owed=push(reports.owed, seen.owed),
         pipeline=push(reports.pipeline, seen.pipeline),
         demand=push(reports.demand, seen.demand),
+        mail=None if reports.mail is None or seen.mail is None else push(reports.mail, seen.mail),
     )
     by_target = rows(age, list(w.dst[: w.n_inner]))
     by_source = rows(age, list(w.src[w.n_inner :]))
@@ -153,6 +163,7 @@ def file_report(network: Network, reports: Reports, seen: Observation, age: Arra
         owed=pick(filed.owed, of_arc),
         pipeline=pick(filed.pipeline, by_target),
         demand=pick(filed.demand, by_source),
+        mail=None if filed.mail is None else pick(filed.mail, by_target),
         unreported=placed,
         report_age=age,
     )
@@ -167,6 +178,8 @@ def on_order(network: Network, seen: Observation) -> Array:
     """``[M, B]`` units of each input that are ordered and not yet received, wherever they are."""
     w = network.wiring
     coming = sum_first(seen.pipeline) + seen.owed[: w.n_inner]
+    if seen.mail is not None:
+        coming = coming + sum_first(seen.mail)
     if seen.unreported is not None:
         coming = coming + seen.unreported
     return sum_groups(coming, w.arcs_of_input)
@@ -192,9 +205,16 @@ def echelon_position(network: Network, seen: Observation) -> Array:
 
     Axsaeter and Rosling (1993), Management Science 39(10): the sum of the installation positions of the node and of
     everything it feeds, each in units of this node's product. An input with several sources counts for each of them in
-    equal shares.
+    equal shares. Orders that a source within the echelon has not heard of, in the mail or unreported, are taken off its
+    position as if it had: they add nothing to what the echelon has.
     """
-    return accumulate_downstream(network, installation_position(network, seen))
+    w = network.wiring
+    local = installation_position(network, seen)
+    unheard = [x for x in (None if seen.mail is None else sum_first(seen.mail), seen.unreported) if x is not None]
+    if unheard:
+        to_nodes = [[e for e in out if e < w.n_inner] for out in w.out_arcs]
+        local = local - rows(sum_groups(sum(unheard[1:], unheard[0]), to_nodes), list(w.node_of_input))
+    return accumulate_downstream(network, local)
 
 
 def accumulate_downstream(network: Network, local: Array) -> Array:

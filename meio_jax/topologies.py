@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _RULES = ("timing", "allocation", "issuing", "integer")
-_LEAD_TIMES = ("lead_time", "min_lead_time", "max_lead_time")
+_LEAD_TIMES = ("lead_time", "min_lead_time", "max_lead_time", "order_delay")
 _OWED = tuple(name for name, n in ARC_NUMBERS.items() if n.of == "all")
 _SUPPLY = (*_LEAD_TIMES, *(name for name, n in ARC_NUMBERS.items() if n.of == "inner" and name != "units"))
 _DEMAND = tuple(name for name, n in ARC_NUMBERS.items() if n.of == "customer")

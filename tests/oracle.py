@@ -22,6 +22,7 @@ class OracleNetwork:
     wiring: Any
     initial_on_hand: list[float]
     initial_pipeline: list[list[float]]
+    initial_orders: list[list[float]]
     units: list[float]
     keep: list[float]
     lot_size: list[float]
@@ -49,7 +50,9 @@ class OracleShock:
 
 @dataclasses.dataclass
 class OracleState:
-    """One lane of a `State`: ``on_hand[a][n]``, ``components[m]``, ``backlog[e]``, ``pipeline[k][i]``."""
+    """One lane of a `State`: ``on_hand[a][n]``, ``components[m]``, ``backlog[e]``, ``pipeline[k][i]`` and
+    ``mail[k][i]``.
+    """
 
     on_hand: list[list[float]]
     components: list[float]
@@ -58,6 +61,7 @@ class OracleState:
     goodwill: list[float] | None
     demand: list[float]
     t: int
+    mail: list[list[float]] | None = None
 
 
 @dataclasses.dataclass
@@ -77,6 +81,8 @@ class OracleFlows:
     overflow: list[float]
     on_hand: list[float]
     components: list[float]
+    arrived: list[float] | None = None
+    in_mail: list[float] | None = None
 
 
 def column(leaf: Any, lane: int) -> Any:
@@ -98,6 +104,11 @@ def oracle_network(network: Any, lane: int = 0) -> OracleNetwork:
         wiring=w,
         initial_on_hand=column(network.initial_on_hand, lane),
         initial_pipeline=column(network.initial_pipeline, lane),
+        initial_orders=(
+            [[0.0] * w.n_inner for _ in range(max(w.order_delay))]
+            if network.initial_orders is None
+            else column(network.initial_orders, lane)
+        ),
         units=numbers("units", w.n_inner, 1.0),
         keep=numbers("keep", w.n_arcs, 1.0),
         lot_size=numbers("lot_size", w.n_inner, 0.0),
@@ -139,11 +150,12 @@ def oracle_state(state: Any, lane: int = 0) -> OracleState:
         goodwill=None if state.goodwill is None else column(state.goodwill, lane),
         demand=column(state.demand, lane),
         t=int(np.asarray(state.t)),
+        mail=None if state.mail is None else column(state.mail, lane),
     )
 
 
 def oracle_initial_state(net: OracleNetwork) -> OracleState:
-    """Stock is fresh, what is on its way is on its way, nothing is owed, customers are happy."""
+    """Stock is fresh, what is on its way is on its way, orders too, nothing is owed, customers are happy."""
     w = net.wiring
     on_hand = [[0.0] * w.n_nodes for _ in range(w.ages)]
     for n in range(w.n_nodes):
@@ -156,6 +168,7 @@ def oracle_initial_state(net: OracleNetwork) -> OracleState:
         goodwill=None if net.erosion is None else [1.0] * w.n_customers,
         demand=[0.0] * w.n_customers,
         t=0,
+        mail=[list(row) for row in net.initial_orders] if any(w.order_delay) else None,
     )
 
 
@@ -239,7 +252,19 @@ def oracle_transition(
         if integer:
             asked = float(math.floor(asked + 0.5))
         ordered[w.n_inner + c] = asked
-    owed = [state.backlog[e] + ordered[e] for e in arcs]
+    new = list(ordered)  # what reaches the source of each arc
+    mail = None
+    if state.mail is not None:
+        mail = [[row[e] for e in inner] for row in state.mail]
+        for e in inner:
+            new[e] = mail[0][e]
+        mail = mail[1:] + [[0.0] * w.n_inner]
+        for e in inner:
+            if w.order_delay[e] == 0:
+                new[e] += ordered[e]
+            else:
+                mail[w.order_delay[e] - 1][e] += ordered[e]
+    owed = [state.backlog[e] + new[e] for e in arcs]
 
     shipped = [0.0] * w.n_arcs
     received = [0.0] * w.n_inner
@@ -332,8 +357,8 @@ def oracle_transition(
     # 5. Unmet.
     filled, lost, backlog, unmet = [], [], [], []
     for e in arcs:
-        filled.append(ordered[e] - min(ordered[e], owed[e] - shipped[e]))
-        unmet.append(ordered[e] - filled[e])
+        filled.append(new[e] - min(new[e], owed[e] - shipped[e]))
+        unmet.append(new[e] - filled[e])
         gone = (1.0 - net.keep[e]) * unmet[e]
         if integer:
             gone = float(math.floor(gone + 0.5))
@@ -378,6 +403,7 @@ def oracle_transition(
         goodwill=goodwill,
         demand=ordered[w.n_inner :],
         t=state.t + 1,
+        mail=mail,
     )
     flows = OracleFlows(
         ordered=ordered,
@@ -393,5 +419,7 @@ def oracle_transition(
         overflow=overflow,
         on_hand=[sum(stock[n]) for n in nodes],
         components=list(components),
+        arrived=None if mail is None else [new[e] for e in inner],
+        in_mail=None if mail is None else [sum(row[e] for row in mail) for e in inner],
     )
     return after, flows

@@ -24,6 +24,7 @@ NODE_FEATURES = ("capacity", "storage", "yield_", "shelf_life")
 INNER_FEATURES = ("units", "lot_size", "minimum_order", "order_capacity")
 OTHER_FEATURES = (
     "keep", "goodwill", "lead_leaf", "lead_shock", "available", "yield_shock", "allocation", "make_to_order",
+    "order_delay",
 )  # fmt: skip
 FEATURES = NODE_FEATURES + INNER_FEATURES + OTHER_FEATURES
 
@@ -35,7 +36,8 @@ class Plan:
     nodes: tuple[str, ...]  # in the order in which they are declared
     make_to_order: tuple[bool, ...]
     perishes: tuple[bool, ...]
-    arcs: tuple[tuple[str, str, str, str, int, int, int], ...]  # name, src, dst, component, lead time, least, longest
+    #: name, src, dst, component, lead time, least, longest, order delay
+    arcs: tuple[tuple[str, str, str, str, int, int, int, int], ...]
     features: frozenset[str]
     timing: str
     allocation: str
@@ -70,17 +72,19 @@ def random_plan(
     count = int(rng.integers(1, largest + 1))
     names = [f"n{k}" for k in range(count)]
     longest_lead = int(rng.choice([1, 2, 4]))
-    arcs: list[tuple[str, str, str, str, int, int, int]] = []
+    arcs: list[tuple[str, str, str, str, int, int, int, int]] = []
 
     def add(src: str, dst: str, component: str = "") -> None:
-        low = lead = high = 0
+        low = lead = high = delay = 0
         if dst != CUSTOMER:
             lead = int(rng.integers(0, longest_lead + 1))
             low, high = lead, lead
             if features & {"lead_leaf", "lead_shock"} and rng.random() < 0.8:
                 low = int(rng.integers(0, lead + 1))
                 high = int(rng.integers(lead, longest_lead + 1))
-        arcs.append((f"a{len(arcs)}", src, dst, component, lead, low, high))
+            if "order_delay" in features:
+                delay = int(rng.choice([0, 1, 2, 3], p=[0.3, 0.3, 0.3, 0.1])) if arcs else int(rng.integers(1, 3))
+        arcs.append((f"a{len(arcs)}", src, dst, component, lead, low, high, delay))
 
     for k, name in enumerate(names):
         for j in range(int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
@@ -151,7 +155,7 @@ def draw(plan: Plan, rng: np.random.Generator, lanes: int, periods: int) -> Syst
 
     units: dict[tuple[str, str], np.ndarray] = {}  # the sources of one component share its bill of materials
     arcs = []
-    for name, src, dst, component, lead, low, high in plan.arcs:
+    for name, src, dst, component, lead, low, high, delay in plan.arcs:
         numbers = {}
         if "keep" in has:
             keep = some(eighths(0, 8), float(rng.integers(0, 2)))
@@ -176,7 +180,8 @@ def draw(plan: Plan, rng: np.random.Generator, lanes: int, periods: int) -> Syst
             numbers["minimum_order"] = some(grid(8, step), 0.0)
         if "order_capacity" in has:
             numbers["order_capacity"] = some(grid(18, 8), np.inf)
-        arcs.append(Arc(src, dst, name, component, lead_time=lead, min_lead_time=low, max_lead_time=high, **numbers))
+        times = {"lead_time": lead, "min_lead_time": low, "max_lead_time": high, "order_delay": delay}
+        arcs.append(Arc(src, dst, name, component, **times, **numbers))
     network = build_network(
         nodes, arcs, timing=plan.timing, allocation=plan.allocation, issuing=plan.issuing, integer=plan.integer
     )
@@ -185,6 +190,10 @@ def draw(plan: Plan, rng: np.random.Generator, lanes: int, periods: int) -> Syst
     lead_kind = np.int32 if sum(map(ord, plan.arcs[0][0])) % 2 else np.float32
     pipeline = grid(10, 0, (w.slots, w.n_inner, lanes)) * (np.arange(w.slots)[:, None, None] < longest)
     network = network.replace(initial_pipeline=jnp.asarray(pipeline, network.initial_on_hand.dtype))
+    if w.mail_slots:
+        mail = grid(10, 0, (w.mail_slots, w.n_inner, lanes))
+        mail = mail * (np.arange(w.mail_slots)[:, None, None] < np.array(w.order_delay)[:, None])
+        network = network.replace(initial_orders=jnp.asarray(mail, network.initial_on_hand.dtype))
     if "lead_leaf" in has:
         x = rng.integers(least - 1, longest + 2, (w.n_inner, lanes))  # a little outside of the bounds: clamped
         network = network.replace(lead_time=jnp.asarray(x.astype(lead_kind)))

@@ -62,7 +62,7 @@ def generic(rng, point):
         u = rng.random(x.shape)
         if name in SHARES:
             return jnp.asarray(0.15 + 0.7 * (0.5 * np.clip(x, 0, 1) + 0.5 * u))
-        if name == "initial_pipeline":  # nothing beyond an arc's lead time: that row is constant
+        if name in ("initial_pipeline", "initial_orders"):  # nothing beyond an arc's lead time: that row is constant
             return jnp.asarray(np.where(x > 0, x + 0.3 * u, x))
         x = np.where(np.isfinite(x), x, 8.0)  # a limit that does not bind has no slope worth testing
         return jnp.asarray(np.abs(x) + 0.05 + 0.3 * u)
@@ -79,7 +79,7 @@ def check(network, point, rng, directions=3):
         assert np.isfinite(g).all(), path
         for _ in range(directions):
             d = rng.normal(size=x.shape)
-            if path[-1].key == "initial_pipeline":
+            if path[-1].key in ("initial_pipeline", "initial_orders"):
                 d = np.where(np.asarray(x) > 0, d, 0.0)
 
             def along(step, k=k, x=x, d=d):
@@ -99,7 +99,7 @@ def serial():
     arcs = [
         Arc(OUTSIDE, "factory", lead_time=2, initial_pipeline=3.0),
         Arc("factory", "depot", lead_time=1, initial_pipeline=2.0),
-        Arc("depot", "shop", lead_time=1, initial_pipeline=2.0),
+        Arc("depot", "shop", lead_time=1, initial_pipeline=2.0, order_delay=1, initial_orders=1.5),
         Arc("shop", CUSTOMER, backlog_cost=9.0),
     ]
     return nodes, arcs
@@ -163,7 +163,7 @@ def test_gradients_are_finite_where_nothing_happens(timing, allocation):
     plan = random_plan(np.random.default_rng(11), features=features, timing=timing, allocation=allocation)
     system = draw(plan, np.random.default_rng(12), 4, PERIODS)
     network = system.network.replace(
-        initial_on_hand=0 * system.network.initial_on_hand, initial_pipeline=0 * system.network.initial_pipeline
+        **{k: 0 * getattr(system.network, k) for k in ("initial_on_hand", "initial_pipeline", "initial_orders")}
     )
     dead = system.shocks.replace(
         demand=0 * system.shocks.demand, yield_=0 * system.shocks.yield_, available=0 * system.shocks.available

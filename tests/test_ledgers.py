@@ -30,7 +30,7 @@ COMMON = frozenset(FEATURES)
 KINDS = [
     (frozenset(), "order_first", "proportional", "fifo", False),
     (COMMON, "order_first", "proportional", "fifo", False),
-    (COMMON - {"allocation", "lead_leaf"}, "ship_first", "priority", "lifo", False),
+    (COMMON - {"allocation", "lead_leaf", "order_delay"}, "ship_first", "priority", "lifo", False),
     (COMMON - {"make_to_order", "capacity"}, "demand_first", "priority", "lifo", True),
     (COMMON - {"allocation", "lead_shock"}, "ship_first", "proportional", "fifo", True),
     (COMMON - {"allocation", "lead_shock", "yield_shock"}, "order_first", "priority", "fifo", False),
@@ -99,8 +99,18 @@ def test_books_balance(system):
         assert (f.on_hand <= np.asarray(net.storage) + 1e-4).all()
 
     # Arcs: what is owed, what is on its way.
-    close(f.backlog, before.backlog + f.ordered - f.shipped - f.lost)
     inner = slice(0, w.n_inner)
+    new = f.ordered  # what reaches the source of each arc
+    assert (f.arrived is None) == (f.in_mail is None) == (states.mail is None) == (not any(w.order_delay))
+    if f.arrived is not None:
+        new = np.concatenate([f.arrived, f.ordered[:, w.n_inner :]], 1)
+        close(f.in_mail, before.mail.sum(1) + f.ordered[:, inner] - f.arrived)
+        close(f.arrived.sum(0), f.ordered[:, inner].sum(0) + start.mail.sum(0) - f.in_mail[-1])
+        close(f.in_mail, states.mail.sum(1))
+        for e, delay in enumerate(w.order_delay):  # each order reaches its source when its time has come
+            first = start.mail[:delay, e]
+            close(f.arrived[:, e], np.concatenate([first, f.ordered[:, e]])[:PERIODS])
+    close(f.backlog, before.backlog + new - f.shipped - f.lost)
     close(f.in_transit, before.pipeline.sum(1) + f.shipped[:, inner] - f.received)
     total = f.shipped[:, inner].sum(0) + start.pipeline.sum(0) - f.in_transit[-1]
     close(f.received.sum(0), total)
@@ -111,17 +121,17 @@ def test_books_balance(system):
     for name, x in (*vars(f).items(), *vars(states).items()):
         assert x is None or (x >= 0).all(), name
     assert (out <= (before.on_hand.sum(1) + f.built) * (1 + 1e-5) + 1e-4).all()
-    assert (f.shipped <= (before.backlog + f.ordered) * (1 + 1e-5) + 1e-4).all()
-    assert (f.filled <= f.ordered).all()
+    assert (f.shipped <= (before.backlog + new) * (1 + 1e-5) + 1e-4).all()
+    assert (f.filled <= new).all()
     assert (f.filled <= f.shipped + 1e-4).all()
-    assert (f.filled + f.lost <= f.ordered + 1e-4).all()
+    assert (f.filled + f.lost <= new + 1e-4).all()
     keep = np.ones((w.n_arcs, 1)) if net.keep is None else np.asarray(net.keep)
     assert (f.lost[:, np.broadcast_to(keep == 1, (w.n_arcs, LANES))] == 0).all()
     never_kept = np.broadcast_to(keep == 0, (w.n_arcs, LANES))
     assert (f.backlog[:, never_kept] <= 1e-4).all()
     if w.integer:
         for name, x in vars(f).items():
-            assert (x == np.floor(x)).all(), name
+            assert x is None or (x == np.floor(x)).all(), name
 
 
 @given(systems, st.integers(0, 2**32 - 1))
@@ -145,7 +155,8 @@ def test_units_do_not_matter(system):
     if system.network.wiring.integer:
         return
     quantities = (
-        "initial_on_hand", "initial_pipeline", "lot_size", "minimum_order", "order_capacity", "capacity", "storage",
+        "initial_on_hand", "initial_pipeline", "initial_orders", "lot_size", "minimum_order", "order_capacity",
+        "capacity", "storage",
     )  # fmt: skip
     bigger = {k: 4 * v for k in quantities if (v := getattr(system.network, k)) is not None}
     scaled = System(
@@ -156,7 +167,8 @@ def test_units_do_not_matter(system):
     )
     (_, states, flows), (_, states4, flows4) = play(system), play(scaled)
     for name, x in vars(flows).items():
-        np.testing.assert_array_equal(4 * x, getattr(flows4, name), err_msg=name)
+        if x is not None:
+            np.testing.assert_array_equal(4 * x, getattr(flows4, name), err_msg=name)
     if states.goodwill is not None:
         np.testing.assert_array_equal(states.goodwill, states4.goodwill)
 
@@ -186,7 +198,7 @@ def test_declaration_order_does_not_matter(kind, rngs):
         Node(n, make_to_order=p.make_to_order[int(old[n][1:])], **numbers(node_rows, w.nodes, old[n])) for n in nodes
     ]
     made_arcs = []
-    for name, src, dst, component, lead, low, high in arcs:
+    for name, src, dst, component, lead, low, high, delay in arcs:
         given_numbers = numbers(inner_rows if dst != CUSTOMER else ("keep",), w.arcs, name)
         if dst == CUSTOMER and net.erosion is not None:
             row = w.arcs.index(name) - w.n_inner
@@ -194,7 +206,7 @@ def test_declaration_order_does_not_matter(kind, rngs):
         made_arcs.append(
             Arc(
                 renamed[src], renamed[dst], name, component,
-                lead_time=lead, min_lead_time=low, max_lead_time=high, **given_numbers,
+                lead_time=lead, min_lead_time=low, max_lead_time=high, order_delay=delay, **given_numbers,
             )
         )  # fmt: skip
     other = build_network(
@@ -209,6 +221,7 @@ def test_declaration_order_does_not_matter(kind, rngs):
     other = other.replace(
         initial_pipeline=net.initial_pipeline[:, jnp.array(inner)],
         lead_time=None if net.lead_time is None else net.lead_time[jnp.array(inner)],
+        initial_orders=None if net.initial_orders is None else net.initial_orders[:, jnp.array(inner)],
     )
     rows = {"demand": customer, "lead_time": inner, "available": inner, "yield_": node}
     shocks = Shock(**{
@@ -219,10 +232,12 @@ def test_declaration_order_does_not_matter(kind, rngs):
     _, _, there = play(System(other, system.orders[:, inner], shocks, allocation))
     index = {
         **dict.fromkeys(("ordered", "shipped", "filled", "lost", "backlog"), arc),
-        **dict.fromkeys(("received", "in_transit"), inner),
+        **dict.fromkeys(("received", "in_transit", "arrived", "in_mail"), inner),
         "components": inputs if net.holds_components else [],
     }
     for name, x in vars(here).items():
+        if x is None:
+            continue
         # Sums run in another order: not bitwise. Over several periods a rounding error may decide a lot: one period.
         periods = PERIODS if w.integer else 1
         np.testing.assert_allclose(
@@ -243,8 +258,9 @@ _transition = jax.jit(transition)
 
 
 def loud(kind: int, before, after_state, flows, lane: int) -> None:
-    """NaN is in what stands or moves, in that lane and in no other."""
-    seen = sum(np.isnan(np.asarray(x)).any(0) for x in (flows.on_hand, flows.backlog, flows.shipped)) > 0
+    """NaN is in what stands, moves or waits in the mail, in that lane and in no other."""
+    stands = [x for x in (flows.on_hand, flows.backlog, flows.shipped, flows.in_mail) if x is not None]
+    seen = sum(np.isnan(np.asarray(x)).any(0) for x in stands) > 0
     assert seen[lane], f"kind {kind}: NaN vanished"
     others = np.arange(LANES) != lane
     for x in jax.tree.leaves((after_state, flows)):
@@ -267,8 +283,8 @@ def test_nan_orders_and_demand_surface(kind):
 
 
 LEAVES = [
-    "initial_on_hand", "initial_pipeline", "units", "keep", "yield_", "storage", "order_capacity", "capacity",
-    "erosion", "restoration",
+    "initial_on_hand", "initial_pipeline", "initial_orders", "units", "keep", "yield_", "storage", "order_capacity",
+    "capacity", "erosion", "restoration",
 ]  # fmt: skip
 
 
@@ -394,8 +410,8 @@ def test_every_state_and_flow_field_is_in_the_books():
     _, states, flows = play(drawn(0, 1))
     assert {f.name for f in dataclasses.fields(flows)} == {
         "ordered", "shipped", "filled", "lost", "backlog", "received", "in_transit", "started", "built", "expired",
-        "overflow", "on_hand", "components",
+        "overflow", "on_hand", "components", "arrived", "in_mail",
     }  # fmt: skip
     assert {f.name for f in dataclasses.fields(states)} == {
-        "on_hand", "components", "backlog", "pipeline", "demand", "goodwill", "t",
+        "on_hand", "components", "backlog", "pipeline", "demand", "goodwill", "t", "mail",
     }  # fmt: skip

@@ -29,8 +29,8 @@ __all__ = ["NodeAgentsEnv", "local_features"]
 
 def local_features(game: Game, world: EnvState, node: int) -> Array:
     """``[B, F]`` what a node sees of itself: its stock by age, inputs waiting, what is owed to it and by it, what is on
-    its way to it, its customers' demand, its installation position, whether its sources can ship, and its reports' age.
-    Dimensionless, or in units where the game is ``raw``.
+    its way to it, its orders in the mail, its customers' demand, its installation position, whether its sources can
+    ship, and its reports' age. Dimensionless, or in units where the game is ``raw``.
     """
     network, seen, scale = game.env.network, world.seen, game.ruler
     w = network.wiring
@@ -46,6 +46,8 @@ def local_features(game: Game, world: EnvState, node: int) -> Array:
         parts.append(rows(seen.components, inputs) / size)
     parts.append(rows(seen.owed, ins + outs) / rows(arcs, ins + outs))
     parts += [seen.pipeline[k, e][None] / scale.arc[e] for e in ins for k in range(w.max_lead_time[e])]
+    if seen.mail is not None:
+        parts += [seen.mail[k, e][None] / scale.arc[e] for e in ins for k in range(w.order_delay[e])]
     if customers:
         parts.append(rows(seen.demand, customers) / rows(scale.demand, customers))
     position = (installation_position(network, seen) - scale.local) / scale.local_spread

@@ -41,7 +41,7 @@ def summary(system: System) -> dict[str, Any]:
     from meio_jax.processes import mean_demand
 
     network, w = system.network, system.network.wiring
-    always = {"holding_cost", "initial_on_hand", "initial_pipeline", "backlog_cost"}
+    always = {"holding_cost", "initial_on_hand", "initial_pipeline", "initial_orders", "backlog_cost"}
     used = [k for k in (*NODE_NUMBERS, *ARC_NUMBERS) if k not in always and getattr(network, k, None) is not None]
     random = {
         role.removesuffix("_"): sorted(_kinds(process))
@@ -59,6 +59,7 @@ def summary(system: System) -> dict[str, Any]:
         "customer_arcs": w.n_customers,
         "echelons": max(w.levels) + 1,
         "longest_lead_time": max(w.max_lead_time),
+        "longest_order_delay": w.mail_slots,
         "timing": w.timing,
         "allocation": w.allocation,
         "issuing": w.issuing if w.ages > 1 else None,
@@ -83,6 +84,7 @@ def _text(data: dict[str, Any]) -> str:
         "network": f"{data['nodes']} nodes in {data['echelons']} echelons, {data['arcs']} arcs "
         f"({data['supplier_arcs']} from suppliers, {data['customer_arcs']} to customers)",
         "lead times": f"up to {data['longest_lead_time']} {data['period']}s",
+        **({"order delays": f"up to {d} {data['period']}s"} if (d := data["longest_order_delay"]) else {}),
         "rules": ", ".join(
             [
                 data["timing"],

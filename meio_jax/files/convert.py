@@ -47,6 +47,7 @@ def system_of(tree: dict[str, Any], source: Source) -> System:
             dst=arc["to"],
             name=arc_name(arc),
             component=arc.get("component", ""),
+            order_delay=arc.get("order_delay", 0),
             **_lead_times(arc, times.get(i), ("arcs", i), source),
             **{f: arc[key_of(f)] for f in ARC_NUMBERS if key_of(f) in arc},
         )

@@ -12,7 +12,7 @@ import numpy as np
 from meio_jax.elements import ARC_NUMBERS, CUSTOMER, NODE_NUMBERS, OUTSIDE
 from meio_jax.errors import InputError, UnsupportedFileError
 from meio_jax.files.convert import Spec, arc_name, neutral, system_of
-from meio_jax.files.schema import VERSION, key_of, kinds, part_role
+from meio_jax.files.schema import QUEUES, VERSION, key_of, kinds, part_role
 from meio_jax.files.validate import Source
 from meio_jax.network import Network
 from meio_jax.processes.base import Process
@@ -129,6 +129,7 @@ def _elements(system: System) -> dict[str, Any]:
         if inner:
             times = (w.lead_time[e], w.min_lead_time[e], w.max_lead_time[e])
             arc |= _times(*times, _brief("lead_time", p.lead_time, e, times[0]))
+            arc |= {"order_delay": w.order_delay[e]} if w.order_delay[e] else {}
             arc |= _said("supply", _brief("supply", p.supply, e))
         else:
             arc |= _said("demand", _brief("demand", demand, e - w.n_inner))
@@ -137,10 +138,12 @@ def _elements(system: System) -> dict[str, Any]:
         if inner:
             rows["component_holding_cost"] = w.input_of_arc[e]
         arc |= _numbers(network, ARC_NUMBERS, rows)
-        if inner and (pipeline := np.asarray(network.initial_pipeline)[:, e]).any():
-            if pipeline.shape[-1] > 1:
-                raise UnsupportedFileError("an initial pipeline that differs between lanes does not fit into a file")
-            arc["initial_pipeline"] = [_plain(x) for x in pipeline[: w.max_lead_time[e], 0]]
+        for key, periods in zip(QUEUES, (w.max_lead_time, w.order_delay), strict=True):
+            leaf = getattr(network, key)
+            if inner and leaf is not None and (queue := np.asarray(leaf)[:, e]).any():
+                if queue.shape[-1] > 1:
+                    raise UnsupportedFileError(f"{key} that differs between lanes does not fit into a file")
+                arc[key] = [_plain(x) for x in queue[: periods[e], 0]]
         arcs.append(arc)
     return _said("demand_correlation", correlation) | {"nodes": nodes, "arcs": arcs}
 
@@ -149,7 +152,7 @@ def _numbers(network: Network, table: dict[str, Any], rows: dict[str, int | None
     """The numbers of a node or an arc that are not the default."""
     out: Spec = {}
     for name, row in rows.items():
-        leaf = None if name == "initial_pipeline" else getattr(network, name)
+        leaf = None if name in QUEUES else getattr(network, name)
         if leaf is not None and (value := _row(leaf[row])) != table[name].default:
             out[key_of(name)] = value
     return out

@@ -33,6 +33,7 @@ __all__ = [
     "MOST_ARCS",
     "MOST_NODES",
     "NODE_ROLES",
+    "QUEUES",
     "VERSION",
     "document_model",
     "json_schema",
@@ -49,6 +50,9 @@ LONGEST_ID = 200
 #: Which key of an arc or a node holds a process of which role.
 ARC_ROLES = {"demand": "demand", "lead_time": "lead_time", "supply": "supply"}
 NODE_ROLES = {"yield": "yield", "reporting": "reporting"}
+
+#: Numbers whose list has an entry for each period, not for each lane.
+QUEUES = ("initial_pipeline", "initial_orders")
 
 #: Processes that speak of several rows: a file mixes kinds by itself, and correlates by ``demand_correlation``.
 _JOINT = ("mixed", "correlated")
@@ -110,7 +114,7 @@ def _of_table(table: dict[str, Number], processes: dict[str, Any]) -> dict[str, 
     fields: dict[str, Any] = {}
     for name, n in table.items():
         key = key_of(name)
-        lanes = "one for each period, soonest first" if name == "initial_pipeline" else "one for each lane"
+        lanes = "one for each period, soonest first" if name in QUEUES else "one for each lane"
         where = {"inner": ", not on arcs to customers", "customer": ", on arcs to customers only"}.get(n.of, "")
         info = Field(
             default=n.default,
@@ -237,6 +241,10 @@ def document_model() -> type[BaseModel]:
         nominal_lead_time=(
             whole_lead | None,
             Field(default=None, description="lead time that rules plan with; else the mean of the process, rounded"),
+        ),
+        order_delay=(
+            whole_lead,
+            Field(default=0, description="periods that an order travels before its source can ship, 0 is at once"),
         ),
         demand=(
             unions["demand"] | None,

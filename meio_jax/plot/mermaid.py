@@ -8,7 +8,8 @@ __all__ = ["mermaid"]
 
 
 def mermaid(network: Network) -> str:
-    """The network as a Mermaid flowchart, for Markdown: nodes, lead times on arcs, suppliers and customers as circles.
+    """The network as a Mermaid flowchart, for Markdown: nodes, suppliers and customers as circles, lead times on arcs
+    (after an order delay and a plus sign, where orders travel).
 
     Names are quoted, so any name is safe; identifiers are ``n0``, ``n1``, ...
     """
@@ -22,6 +23,7 @@ def mermaid(network: Network) -> str:
             start = f"s{e}((supplier))" if w.src[e] < 0 else f"n{w.src[e]}"
             low, high = w.min_lead_time[e], w.max_lead_time[e]
             time = f"{w.lead_time[e]}" if low == high else f"{low}..{high}"
+            time = f"{w.order_delay[e]} + {time}" if w.order_delay[e] else time
             lines.append(f'  {start} -->|"{time}"| n{w.dst[e]}')
     return "\n".join(lines) + "\n"
 

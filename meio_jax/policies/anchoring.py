@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from meio_jax.indexing import assemble, rows, sum_groups
@@ -22,7 +23,9 @@ __all__ = ["Anchor", "AnchoringRule"]
 
 
 class Anchor(NamedTuple):
-    """``expected [M, B]``: how far expected orders have moved from theta's; ``orders [I, B]``: placed a period ago."""
+    """``expected [M, B]``: how far expected orders have moved from theta's; ``orders [I, B]``: those that the sources
+    have heard of since the last decision.
+    """
 
     expected: Array
     orders: Array
@@ -77,4 +80,13 @@ class AnchoringRule:
         need = jnp.maximum(theta["expected"] + moved + theta["alpha"] * gap, 0.0)
         arcs, orders = order_on_arcs(network, range(w.n_inputs), need, theta.get("share"))
         orders = assemble([(arcs, placed(network, arcs, orders))], w.n_inner)
-        return Decision(orders), Anchor(moved, orders)
+        return Decision(orders), Anchor(moved, _next_heard(network, seen, orders))
+
+
+def _next_heard(network: Network, seen: Observation, orders: Array) -> Array:
+    """``[I, B]`` orders that each source will have heard of by the next decision and not yet by this one."""
+    if seen.mail is None:
+        return orders
+    slot = 1 if network.wiring.timing == "demand_first" else 0  # tomorrow's mail, or today's which comes too late
+    heard = jnp.where(np.asarray(network.wiring.order_delay)[:, None] <= slot, orders, 0.0)
+    return heard + seen.mail[slot] if slot < seen.mail.shape[0] else heard

@@ -1,8 +1,8 @@
 """First numbers for classical rules: mean demand carried upstream, times the periods to cover, plus safety.
 
-The periods that an order at a node must cover depend on the timing:
-the lead time, one more where demand strikes after the order (``order_first``: at nodes with customers;
-``ship_first``: everywhere), and one more where a node sees its customers' orders only a period later (no cascade).
+The periods that an order at a node must cover depend on the timing: the order delay and the lead time, one more where
+demand strikes after the order (``order_first``: at nodes with customers; ``ship_first``: everywhere), and one more
+where a node sees the orders of nodes only a period later (no cascade).
 Snyder and Shen, Fundamentals of Supply Chain Theory (2019), sections 4.3 and 6.2.
 """
 
@@ -18,7 +18,7 @@ from jax import Array
 from meio_jax.errors import InputError
 from meio_jax.indexing import rows, sum_groups
 from meio_jax.network import Network
-from meio_jax.observation import Observation, accumulate_downstream, installation_position
+from meio_jax.observation import Observation, accumulate_downstream, echelon_position, installation_position
 from meio_jax.simulator import initial_state
 
 __all__ = ["exposure", "initial_levels", "mean_flow", "position_at_start", "variance_flow"]
@@ -59,12 +59,15 @@ def exposure(network: Network, *, cascade: bool) -> Array:
         lead = jnp.asarray(np.asarray(w.lead_time)[:, None], network.holding_cost.dtype)
     else:
         lead = network.lead_time.astype(network.holding_cost.dtype)
+    delay = np.asarray(w.order_delay)
+    lead = lead + np.asarray(delay[:, None], lead.dtype) if delay.any() else lead
     count = np.asarray([[len(arcs)] for arcs in w.arcs_of_input], lead.dtype)
     review = []
     for n in w.node_of_input:
         sells = any(e >= w.n_inner for e in w.out_arcs[n])
         late = w.timing == "ship_first" or (w.timing == "order_first" and sells)
-        blind = not cascade and any(e < w.n_inner for e in w.out_arcs[n])
+        seen_at_once = [w.timing == "demand_first" and w.order_delay[e] > 0 for e in w.out_arcs[n] if e < w.n_inner]
+        blind = not cascade and not all(seen_at_once)
         review.append([float(late) + float(blind)])
     return sum_groups(lead, w.arcs_of_input) / count + np.asarray(review, lead.dtype)
 
@@ -76,7 +79,8 @@ def initial_levels(
 
     Args:
       mean, sd: per period, of each customer's demand: a number, ``[C]`` or ``[C, 1|B]``, units.
-      echelon: levels for echelon positions: the sum of the installation levels from here to the customers.
+      echelon: levels for echelon positions: the sum of the installation levels from here to the customers, less the
+        mail within the echelon.
       cascade: orders of the same period are seen upstream.
       safety: standard deviations of safety stock.
 
@@ -87,16 +91,29 @@ def initial_levels(
     mean, sd = of_customers(network, mean, "mean"), of_customers(network, sd, "sd")
     spread = jnp.sqrt(variance_flow(network, sd**2) * periods)
     levels = mean_flow(network, mean) * periods + safety * spread
-    levels = accumulate_downstream(network, levels) if echelon else levels
+    if echelon:
+        levels = accumulate_downstream(network, levels - _mail_from_below(network, mean_flow(network, mean)))
     return jnp.ceil(levels - 1e-3) if network.wiring.integer else levels
 
 
-def position_at_start(network: Network) -> Array:
-    """``[M, 1|B]`` installation positions at time 0."""
+def _mail_from_below(network: Network, flow: Array) -> Array:
+    """``[M, 1|B]`` mean orders of nodes on their way to each input's node, which do not lower its position yet."""
+    w = network.wiring
+    if not any(w.order_delay):
+        return jnp.zeros_like(flow)
+    weight = np.asarray([[d / len(w.arcs_of_input[m])] for d, m in zip(w.order_delay, w.input_of_arc, strict=True)])
+    mail = rows(flow, w.input_of_arc) * jnp.asarray(weight, flow.dtype)
+    mail = mail if network.units is None else mail * network.units
+    to_nodes = [[e for e in out if e < w.n_inner] for out in w.out_arcs]
+    return rows(sum_groups(mail, to_nodes), list(w.node_of_input))
+
+
+def position_at_start(network: Network, *, echelon: bool = False) -> Array:
+    """``[M, 1|B]`` installation or echelon positions at time 0."""
     lanes = max(leaf.shape[-1] for leaf in jax.tree.leaves(network))
     state = initial_state(network, lanes)
     seen = Observation(
         on_hand=state.on_hand, components=state.components, owed=state.backlog, pipeline=state.pipeline,
-        demand=state.demand, t=state.t,
+        demand=state.demand, t=state.t, mail=state.mail,
     )  # fmt: skip
-    return installation_position(network, seen)
+    return echelon_position(network, seen) if echelon else installation_position(network, seen)

@@ -1,10 +1,11 @@
 """What all rules share that order by inventory position: whose position, who sees whose orders, which source.
 
 A rule is a function from (numbers, position) to a quantity; this module plays it on any network. With ``cascade``
-nodes decide from the customers upstream and each sees the orders placed on it in this same period, as in Snyder and
-Shen (2019), section 6.2, and in stockpyl; without it all decide at once and a node reacts to an order one period
-later. Only with the cascade do installation and echelon rules coincide (Axsater and Rosling 1993, Management Science
-39(10)). Echelon positions do not need it: an order downstream leaves the sum of positions as it was.
+nodes decide from the customers upstream and each sees the orders that reach it in this same period: those just placed
+on it, as in Snyder and Shen (2019), section 6.2, and in stockpyl, or where orders travel those whose delay is over.
+Without it all decide at once and a node reacts to an order one period later. Only with the cascade, and where orders
+do not travel, do installation and echelon rules coincide (Axsater and Rosling 1993, Management Science 39(10)).
+Echelon positions do not need it: an order downstream leaves the sum of positions as it was.
 """
 
 from __future__ import annotations
@@ -19,13 +20,7 @@ from jax import Array
 
 from meio_jax.indexing import assemble, by_rank, rows, sum_groups
 from meio_jax.network import Network
-from meio_jax.observation import (
-    Observation,
-    accumulate_downstream,
-    echelon_position,
-    from_customers,
-    installation_position,
-)
+from meio_jax.observation import Observation, echelon_position, from_customers, installation_position
 from meio_jax.policies.base import Decision
 from meio_jax.policies.guess import initial_levels, mean_flow, of_customers, position_at_start
 from meio_jax.simulator import place_orders
@@ -110,7 +105,7 @@ class PositionRule:
     """Base of all rules that order by inventory position. A subclass says how much, in `quantity`.
 
     ``echelon``: compare with echelon positions instead of installation positions.
-    ``cascade``: nodes see the orders placed on them in this same period (installation positions only).
+    ``cascade``: nodes see the orders that reach them in this same period (installation positions only).
 
     theta is a dictionary of arrays ``[M, 1|B]``, in units of the node's own product, and where some input has several
     sources ``share [I, 1|B]``, their weights.
@@ -145,8 +140,7 @@ class PositionRule:
         flow = mean_flow(network, rate)
         level = initial_levels(network, rate, sd, echelon=self.echelon, cascade=self.cascade)
         if not known:
-            now = position_at_start(network)
-            now = accumulate_downstream(network, now) if self.echelon else now
+            now = position_at_start(network, echelon=self.echelon)
             level = jnp.where(now > 0, now, level)
         return {**self.numbers(network, level, flow), **first_share(network)}
 
@@ -170,15 +164,18 @@ class PositionRule:
             inputs = list(range(w.n_inputs))
             need = self.quantity(numbers, see(network, seen))
             return assemble([order_on_arcs(network, inputs, need, share)], w.n_inner)
-        return self._in_turn(network, numbers, share, installation_position(network, seen))
+        return self._in_turn(network, numbers, share, seen)
 
-    def _in_turn(self, network: Network, numbers: dict[str, Array], share: Array | None, position: Array) -> Array:
+    def _in_turn(self, network: Network, numbers: dict[str, Array], share: Array | None, seen: Observation) -> Array:
         w = network.wiring
+        position = installation_position(network, seen)
+        if seen.mail is not None:
+            position = position - rows(_delivered(network, seen.mail), list(w.node_of_input))
         parts: list[tuple[list[int], Array]] = []
         for nodes in from_customers(w):
             inputs = [m for n in nodes for m in w.inputs_of_node[n]]
             here = rows(position, inputs)
-            fed = [[e for e in w.out_arcs[n] if e < w.n_inner] for n in nodes]
+            fed = [[e for e in w.out_arcs[n] if e < w.n_inner and not w.order_delay[e]] for n in nodes]
             arcs = [e for f in fed for e in f]
             if arcs:
                 at = {e: i for i, e in enumerate(arcs)}
@@ -188,6 +185,12 @@ class PositionRule:
             own, orders = order_on_arcs(network, inputs, need, share)
             parts.append((own, placed(network, own, orders)))
         return assemble(parts, w.n_inner)
+
+
+def _delivered(network: Network, mail: Array) -> Array:
+    """``[N, B]`` orders that reach each node today and that it has not seen yet."""
+    w = network.wiring
+    return sum_groups(mail[0], [[e for e in out if e < w.n_inner] for out in w.out_arcs])
 
 
 def _pick(parts: list[tuple[list[int], Array]], arcs: Sequence[int]) -> Array:

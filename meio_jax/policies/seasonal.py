@@ -39,8 +39,8 @@ class SeasonalBaseStock(BaseStock):
     def following(cls, network: Network, demand: Any) -> Self:
         """The rule for a demand whose mean in period t is ``demand[t mod S]``, ``[S, C]`` units.
 
-        The season of an input is its expected demand over the lead time to the customer and the review period, less the
-        average over the cycle.
+        The season of an input is its expected demand over the lead time to the customer (with the delay of its own
+        order) and the review period, less the average over the cycle.
 
         Raises:
           InputError: the demand has the wrong shape.
@@ -79,12 +79,16 @@ def season_now(season: Array, t: Array) -> Array:
 
 
 def _lead_times_to_customers(network: Network) -> list[int]:
-    """``[M]`` periods from an order on each input to its last customer, by the longest way and the longest source."""
+    """``[M]`` periods from an order on each input to its last customer, by the longest way and the longest source.
+
+    Of order delays only its own counts: by the time it arrives, those below have ordered what is to go on at once.
+    """
     w = network.wiring
     below = [0] * w.n_nodes
-    total = [0] * w.n_inputs
+    total, first = [0] * w.n_inputs, [0] * w.n_inputs
     for n in range(w.n_nodes - 1, -1, -1):
         below[n] = max((total[w.input_of_arc[e]] for e in w.out_arcs[n] if e < w.n_inner), default=0)
         for m in w.inputs_of_node[n]:
             total[m] = below[n] + max(w.lead_time[e] for e in w.arcs_of_input[m])
-    return total
+            first[m] = below[n] + max(w.lead_time[e] + w.order_delay[e] for e in w.arcs_of_input[m])
+    return first
