@@ -86,7 +86,7 @@ PLACING = _in(
 DEMAND = _in(
     "simulator",
     ("goodwill does not scale demand", "else shock.demand * state.goodwill", "else shock.demand", "goodwill"),
-    ("whole demand rounds down", "_whole(w, asked, 0.5)", "_whole(w, asked)", "goodwill"),
+    ("whole demand rounds down", "to_whole(w, asked, 0.5)", "to_whole(w, asked)", "goodwill"),
     ("backlog is forgotten", "owed = state.backlog + ordered", "owed = ordered", "supplier"),
     (
         "goodwill grows with bad service",
@@ -104,31 +104,31 @@ SUPPLY = _in(
     ("suppliers ship in an outage", "rows(want, w.outside_arcs)", "rows(owed, w.outside_arcs)", "outage"),
     (
         "an outage leaves fractions",
-        "_whole(w, owed[:inner] * shock.available)",
+        "to_whole(w, owed[:inner] * shock.available)",
         "owed[:inner] * shock.available",
         "whole",
     ),
     (
         "inner arcs ship in an outage",
-        "[_whole(w, owed[:inner] * shock.available),",
+        "[to_whole(w, owed[:inner] * shock.available),",
         "[jnp.where(np.asarray(w.src[:inner])[:, None] < 0, owed[:inner] * shock.available, owed[:inner]),",
         "outage",
     ),
     (
         "a shipment may exceed what is owed",
-        "jnp.minimum(want, _whole(w, jnp.maximum(allocation, 0.0)))",
-        "_whole(w, jnp.maximum(allocation, 0.0))",
+        "jnp.minimum(want, to_whole(w, jnp.maximum(allocation, 0.0)))",
+        "to_whole(w, jnp.maximum(allocation, 0.0))",
         "hold",
     ),
     (
         "a negative allocation ships backwards",
-        "_whole(w, jnp.maximum(allocation, 0.0))",
-        "_whole(w, allocation)",
+        "to_whole(w, jnp.maximum(allocation, 0.0))",
+        "to_whole(w, allocation)",
         "hold",
     ),
     (
         "an allocation splits whole units",
-        "_whole(w, jnp.maximum(allocation, 0.0))",
+        "to_whole(w, jnp.maximum(allocation, 0.0))",
         "jnp.maximum(allocation, 0.0)",
         "hold",
     ),
@@ -148,54 +148,113 @@ UNMET = _in(
     ("nothing is ever lost", "if network.keep is None else", "if True else", "lost"),
     ("all that is shipped counts as filled", "filled=ordered - unmet", "filled=shipped", "oldest"),
 )
-PIPELINES = _in(
-    "simulator",
-    (
-        "a swept lead time goes before a drawn one",
-        "shock.lead_time if shock.lead_time is not None else network.lead_time",
-        "network.lead_time if network.lead_time is not None else shock.lead_time",
-        "drawn",
+PIPELINES = [
+    *_in(
+        "shipments",
+        (
+            "a swept lead time goes before a drawn one",
+            "shock.lead_time if shock.lead_time is not None else network.lead_time",
+            "network.lead_time if network.lead_time is not None else shock.lead_time",
+            "drawn",
+        ),
+        (
+            "lead times are not clamped",
+            "jnp.clip(lead.astype(jnp.int32), low, high)",
+            "lead.astype(jnp.int32)",
+            "drawn",
+        ),
+        ("slow shipments arrive today as well", "jnp.where(rows(self.lead, quick) == 0, units, 0.0)", "units", "drawn"),
+        (
+            "a drawn lead time of 0 never arrives",
+            "shortest = self.wiring.lead_time if self.lead is None else self.wiring.min_lead_time",
+            "shortest = self.wiring.lead_time",
+            "drawn",
+        ),
+        (
+            "everything arrives a period late, the slowest never",
+            "np.arange(1, slots + 1,",
+            "np.arange(slots,",
+            "pipeline lead",
+        ),
+        ("everything arrives a period early", "np.arange(1, slots + 1,", "np.arange(2, slots + 2,", "drawn lead"),
+        (
+            "the pipeline does not move",
+            "moved = jnp.concatenate([queue[1:], jnp.zeros_like(queue[:1])])",
+            "moved = queue",
+        ),
+        (
+            "orders that cross overwrite each other",
+            "delay[None] == due, moved + units",
+            "delay[None] == due, units",
+        ),
+        ("all lead times are the longest", "if (fixed == slots).all():", "if (fixed == slots).any():", "lead_time"),
     ),
-    ("lead times are not clamped", "jnp.clip(lead.astype(jnp.int32), low, high)", "lead.astype(jnp.int32)", "drawn"),
-    ("slow shipments arrive today as well", "jnp.where(rows(self.lead, quick) == 0, units, 0.0)", "units", "drawn"),
-    (
-        "a drawn lead time of 0 never arrives",
-        "shortest = self.wiring.lead_time if self.lead is None else self.wiring.min_lead_time",
-        "shortest = self.wiring.lead_time",
-        "drawn",
+    *_in(
+        "simulator",
+        (
+            "the first pipeline comes in reverse",
+            "wide(network.initial_pipeline)",
+            "wide(network.initial_pipeline[::-1])",
+            "soonest",
+        ),
+        ("in transit is what was in transit before", "sum_first(pipeline)", "sum_first(state.pipeline)", "pipeline"),
+        (
+            "lead time 0 arrives with what was due",
+            "return due if instant is None else due + instant",
+            "return due if instant is None else instant",
+            "drawn",
+        ),
     ),
-    (
-        "everything arrives a period late, the slowest never",
-        "np.arange(1, slots + 1,",
-        "np.arange(slots,",
-        "pipeline lead",
+]
+MAIL = [
+    *_in(
+        "shipments",
+        (
+            "orders in the mail arrive a day early",
+            "arrived = mail[0] +",
+            "arrived = mail[min(1, len(mail) - 1)] +",
+            "mail",
+        ),
+        ("all orders arrive at once", "jnp.where(at_once, placed, 0.0)", "placed", "travel"),
+        (
+            "orders to suppliers do not travel",
+            "advance(mail, w.order_delay, placed)",
+            "advance(mail, [d * (s >= 0) for d, s in zip(w.order_delay, w.src)], placed)",
+            "suppliers",
+        ),
+        (
+            "the delay is that of the next arc",
+            "advance(mail, w.order_delay, placed)",
+            "advance(mail, w.order_delay[1:] + w.order_delay[:1], placed)",
+            "delay",
+        ),
+        (
+            "the lead time is taken for the delay",
+            "advance(mail, w.order_delay, placed)",
+            "advance(mail, w.lead_time, placed)",
+            "delay",
+        ),
+        ("without a delay an order waits for the mail", "[:, None] == 0", "[:, None] < 0", "travel"),
     ),
-    ("everything arrives a period early", "np.arange(1, slots + 1,", "np.arange(2, slots + 2,", "drawn lead"),
-    (
-        "the pipeline does not move",
-        "moved = jnp.concatenate([pipeline[1:], jnp.zeros_like(pipeline[:1])])",
-        "moved = pipeline",
+    *_in(
+        "simulator",
+        (
+            "the mail is dropped",
+            "t=state.t + 1,\n        mail=mail",
+            "t=state.t + 1,\n        mail=None if mail is None else 0 * mail",
+            "delay",
+        ),
+        ("the mail of time 0 is lost", "if network.initial_orders is None else wide", "if True else wide", "soonest"),
+        ("orders are told when they arrive", "ordered if mail is None else", "ordered if True else", "delay"),
+        (
+            "what is in the mail counts as owed",
+            "ordered = jnp.concatenate([arrived, asked])",
+            "ordered = jnp.concatenate([placed, asked])",
+            "delay",
+        ),
+        ("in the mail is what was in the mail before", "sum_first(mail)", "sum_first(state.mail)", "delay"),
     ),
-    (
-        "orders that cross overwrite each other",
-        "self.lead[None] == due, moved + shipped",
-        "self.lead[None] == due, shipped",
-    ),
-    ("all lead times are the longest", "if (lead == slots).all():", "if (lead == slots).any():", "lead_time"),
-    (
-        "the first pipeline comes in reverse",
-        "wide(network.initial_pipeline)",
-        "wide(network.initial_pipeline[::-1])",
-        "soonest",
-    ),
-    ("in transit is what was in transit before", "sum_first(pipeline)", "sum_first(state.pipeline)", "pipeline"),
-    (
-        "lead time 0 arrives with what was due",
-        "return due if instant is None else due + instant",
-        "return due if instant is None else instant",
-        "drawn",
-    ),
-)
+]
 TIMING = _in(
     "simulator",
     (
@@ -224,8 +283,8 @@ TIMING = _in(
     ),
     (
         "ship_first serves customers from yesterday's stock",
-        "_serve(w, to_customers, sum_first(stock), want)",
-        "_serve(w, to_customers, sum_first(state.on_hand), want)",
+        "serve(w, to_customers, sum_first(stock), want)",
+        "serve(w, to_customers, sum_first(state.on_hand), want)",
         "ship_first",
     ),
     (
@@ -259,68 +318,83 @@ TIMING = _in(
         "make_to_order",
     ),
 )
-BUILDING = _in(
-    "simulator",
-    ("the bill of materials is upside down", "else inputs / self.units", "else inputs * self.units", "component"),
-    ("the bill of materials is not consumed", "else spread * self.units", "else spread", "component"),
-    ("the most plentiful component binds", "of_node, jnp.minimum, jnp.inf", "of_node, jnp.maximum, 0.0", "component"),
-    (
-        "builds are fractions",
-        "_whole(w, reduce_groups(each, of_node, jnp.minimum, jnp.inf))",
-        "reduce_groups(each, of_node, jnp.minimum, jnp.inf)",
-        "builds",
+BUILDING = [
+    *_in(
+        "stock",
+        ("the bill of materials is upside down", "else inputs / self.units", "else inputs * self.units", "component"),
+        ("the bill of materials is not consumed", "else spread * self.units", "else spread", "component"),
+        (
+            "the most plentiful component binds",
+            "of_node, jnp.minimum, jnp.inf",
+            "of_node, jnp.maximum, 0.0",
+            "component",
+        ),
+        (
+            "builds are fractions",
+            "to_whole(w, reduce_groups(each, of_node, jnp.minimum, jnp.inf))",
+            "reduce_groups(each, of_node, jnp.minimum, jnp.inf)",
+            "builds",
+        ),
+        (
+            "capacity makes a node build to stock",
+            "room if limit is None else jnp.minimum(room, limit)",
+            "room",
+            "make_to_order",
+        ),
+        (
+            "capacity limits starts",
+            "starts = jnp.where(open_ended, 0.0, limit) / jnp.where(rate == 0, 1.0, rate)",
+            "starts = jnp.where(open_ended, 0.0, limit)",
+            "capacity",
+        ),
+        ("capacity is ignored", "if self.capacity is not None:", "if False:", "capacity"),
+        ("yield is ignored without capacity", "to_whole(w, feasible * rate)", "feasible", "builds yield"),
+        ("good units are fractions", "to_whole(w, started * rate), limit)", "started * rate, limit)", "builds"),
+        ("starts are fractions", "jnp.ceil(starts) if whole else starts", "starts", "builds"),
+        (
+            "starts round down",
+            "jnp.ceil(starts) if whole else starts",
+            "jnp.floor(starts) if whole else starts",
+            "builds",
+        ),
+        (
+            "limits are fractions",
+            "to_whole(w, jnp.broadcast_to(limit, feasible.shape))",
+            "jnp.broadcast_to(limit, feasible.shape)",
+        ),
+        ("without yield all is started for nobody", "jnp.where(limit == 0, 0.0, jnp.inf)", "jnp.inf", "make_to_order"),
+        (
+            "drawn yields are ignored",
+            "shock.yield_ if shock.yield_ is not None else network.yield_",
+            "network.yield_",
+            "yield",
+        ),
+        (
+            "make to order ignores stock",
+            "for n in self.nodes]) - sum_first(stock)",
+            "for n in self.nodes])",
+            "make_to_order",
+        ),
+        (
+            "all nodes beside one make to order",
+            "jnp.where(to_order, jnp.maximum(need, 0.0), jnp.inf)",
+            "jnp.maximum(need, 0.0)",
+            "make_to_order",
+        ),
+        ("components do not wait", "rows(components, self.slots) + arrived if", "arrived if", "component"),
     ),
-    (
-        "capacity makes a node build to stock",
-        "room if limit is None else jnp.minimum(room, limit)",
-        "room",
-        "make_to_order",
+    *_in(
+        "simulator",
+        (
+            "make to order ignores backlog and outages",
+            "need = site.net_demand(owed, stock, w.out_arcs)",
+            "need = site.net_demand(want, stock, w.out_arcs)",
+            "make_to_order",
+        ),
     ),
-    (
-        "capacity limits starts",
-        "starts = jnp.where(open_ended, 0.0, limit) / jnp.where(rate == 0, 1.0, rate)",
-        "starts = jnp.where(open_ended, 0.0, limit)",
-        "capacity",
-    ),
-    ("capacity is ignored", "if self.capacity is not None:", "if False:", "capacity"),
-    ("yield is ignored without capacity", "_whole(w, feasible * rate)", "feasible", "builds yield"),
-    ("good units are fractions", "_whole(w, started * rate), limit)", "started * rate, limit)", "builds"),
-    ("starts are fractions", "jnp.ceil(starts) if whole else starts", "starts", "builds"),
-    ("starts round down", "jnp.ceil(starts) if whole else starts", "jnp.floor(starts) if whole else starts", "builds"),
-    (
-        "limits are fractions",
-        "_whole(w, jnp.broadcast_to(limit, feasible.shape))",
-        "jnp.broadcast_to(limit, feasible.shape)",
-    ),
-    ("without yield all is started for nobody", "jnp.where(limit == 0, 0.0, jnp.inf)", "jnp.inf", "make_to_order"),
-    (
-        "drawn yields are ignored",
-        "shock.yield_ if shock.yield_ is not None else network.yield_",
-        "network.yield_",
-        "yield",
-    ),
-    (
-        "make to order ignores stock",
-        "for n in self.nodes]) - sum_first(stock)",
-        "for n in self.nodes])",
-        "make_to_order",
-    ),
-    (
-        "make to order ignores backlog and outages",
-        "need = site.net_demand(owed, stock, w.out_arcs)",
-        "need = site.net_demand(want, stock, w.out_arcs)",
-        "make_to_order",
-    ),
-    (
-        "all nodes beside one make to order",
-        "jnp.where(to_order, jnp.maximum(need, 0.0), jnp.inf)",
-        "jnp.maximum(need, 0.0)",
-        "make_to_order",
-    ),
-    ("components do not wait", "rows(components, self.slots) + arrived if", "arrived if", "component"),
-)
+]
 SERVING = _in(
-    "simulator",
+    "stock",
     (
         "equal shares for all",
         "return want * rows(share, owner)",
@@ -347,30 +421,50 @@ SERVING = _in(
     ),
     ("a single arc ships what is not there", "return jnp.minimum(want, rows(stock, owner))", "return want", "unmet"),
 )
-AGES = _in(
-    "simulator",
-    ("fifo is lifo", 'if issuing == "fifo" else', 'if issuing == "lifo" else', "oldest"),
-    ("each class gives the whole amount", "classes[a] - take, amount - take", "classes[a] - take, amount", "oldest"),
-    ("storage scraps the youngest", '_take(stock, over, "fifo"), over', '_take(stock, over, "lifo"), over', "scrapped"),
-    ("overflow is kept", '_take(stock, over, "fifo"), over', "stock, over", "scrapped"),
-    ("overflow is not told", '_take(stock, over, "fifo"), over', '_take(stock, over, "fifo"), 0 * over', "scrapped"),
-    (
-        "storage before ageing",
-        "stock, expired = _age(network, stock)\n    stock, overflow = _store(network, stock)",
-        "stock, overflow = _store(network, stock)\n    stock, expired = _age(network, stock)",
-        "scrapped",
+AGES = [
+    *_in(
+        "stock",
+        ("fifo is lifo", 'if issuing == "fifo" else', 'if issuing == "lifo" else', "oldest"),
+        (
+            "each class gives the whole amount",
+            "classes[a] - take, amount - take",
+            "classes[a] - take, amount",
+            "oldest",
+        ),
+        (
+            "storage scraps the youngest",
+            '_take(stock, over, "fifo"), over',
+            '_take(stock, over, "lifo"), over',
+            "scrapped",
+        ),
+        ("overflow is kept", '_take(stock, over, "fifo"), over', "stock, over", "scrapped"),
+        (
+            "overflow is not told",
+            '_take(stock, over, "fifo"), over',
+            '_take(stock, over, "fifo"), 0 * over',
+            "scrapped",
+        ),
+        ("what keeps for ever ages", "jnp.where(perishes[None], older, stock)", "older", "shelf"),
+        ("what keeps for ever expires", "jnp.where(perishes, stock[0], 0.0)", "stock[0]", "expires"),
+        ("the youngest expire", "jnp.where(perishes, stock[0], 0.0)", "jnp.where(perishes, stock[-1], 0.0)", "expires"),
+        ("fresh units live longest anywhere", "jnp.minimum(life, w.ages) - 1", "0.0 * life + w.ages - 1", "shelf"),
+        (
+            "fresh units live a period less",
+            "jnp.minimum(life, w.ages) - 1",
+            "jnp.maximum(jnp.minimum(life, w.ages) - 2, 0)",
+            "expires",
+        ),
     ),
-    ("what keeps for ever ages", "jnp.where(perishes[None], older, stock)", "older", "shelf"),
-    ("what keeps for ever expires", "jnp.where(perishes, stock[0], 0.0)", "stock[0]", "expires"),
-    ("the youngest expire", "jnp.where(perishes, stock[0], 0.0)", "jnp.where(perishes, stock[-1], 0.0)", "expires"),
-    ("fresh units live longest anywhere", "jnp.minimum(life, w.ages) - 1", "0.0 * life + w.ages - 1", "shelf"),
-    (
-        "fresh units live a period less",
-        "jnp.minimum(life, w.ages) - 1",
-        "jnp.maximum(jnp.minimum(life, w.ages) - 2, 0)",
-        "expires",
+    *_in(
+        "simulator",
+        (
+            "storage before ageing",
+            "stock, expired = age(network, stock)\n    stock, overflow = store(network, stock)",
+            "stock, overflow = store(network, stock)\n    stock, expired = age(network, stock)",
+            "scrapped",
+        ),
     ),
-)
+]
 ROWS = [
     *_in(
         "indexing",
@@ -418,6 +512,16 @@ SEEING = _in(
         "position",
     ),
     ("positions leave unreported orders out", "coming = coming + seen.unreported", "coming = coming", "report"),
+    ("positions leave the mail out", "coming = coming + sum_first(seen.mail)", "coming = coming", "mail"),
+    ("echelons count the mail within twice", "    if unheard:", "    if False:", "position"),
+    (
+        "the morning's mail is owed and in the mail",
+        "jnp.concatenate([jnp.zeros_like(mail[:1]), mail[1:]])",
+        "mail",
+        "mail",
+    ),
+    ("the planner opens the mail too late", "if mail is not None:  # the", "if False:  # the", "mail"),
+    ("late reports: the mail is today's", "pick(filed.mail, by_target)", "filed.mail[0]", "report"),
     ("echelons divide by the bill of materials", "below = below * rows(", "below = below / rows(", "position"),
     ("echelons count every source in full", "below if (share == 1).all() else below * share", "below", "position"),
     ("late reports: one order too many is unreported", "by_target > k", "by_target >= k", "report"),
@@ -587,7 +691,7 @@ SCENARIOS = _in(
     ("yields above 1 pass", 'name in ("available", "yield_")', 'name in ("available",)', "scenario"),
 )
 MUTANTS = [
-    *PLACING, *DEMAND, *SUPPLY, *UNMET, *PIPELINES, *TIMING, *BUILDING, *SERVING, *AGES, *ROWS, *SEEING, *COSTS,
+    *PLACING, *DEMAND, *SUPPLY, *UNMET, *PIPELINES, *MAIL, *TIMING, *BUILDING, *SERVING, *AGES, *ROWS, *SEEING, *COSTS,
     *INDICATORS, *PLAYING, *SCENARIOS,
 ]  # fmt: skip
 

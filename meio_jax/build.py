@@ -11,7 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from meio_jax.checks import check_arcs, check_nodes, check_rules, check_whole, lead_time_bounds, order_delay
+from meio_jax.checks import (
+    check_arcs,
+    check_nodes,
+    check_one_per_input,
+    check_rules,
+    check_whole,
+    lead_time_bounds,
+    order_delay,
+)
 from meio_jax.elements import ARC_NUMBERS, CUSTOMER, NODE_NUMBERS, OUTSIDE, Arc, Node, Number
 from meio_jax.errors import CycleError, InputError
 from meio_jax.network import Network, Wiring
@@ -125,7 +133,7 @@ def _leaves(nodes: Sequence[Node], inner: Sequence[Arc], customers: Sequence[Arc
         if key not in ("initial_pipeline", "initial_orders"):
             leaves[key] = _leaf(_stack(of[n.of], key), n)
     for key in ("units", "component_holding_cost"):
-        _check_one_per_input(wiring, key, leaves[key])
+        check_one_per_input(wiring, key, leaves[key])
     if leaves["component_holding_cost"] is not None:
         leaves["component_holding_cost"] = leaves["component_holding_cost"][
             np.asarray([sources[0] for sources in wiring.arcs_of_input])
@@ -144,17 +152,6 @@ def _leaves(nodes: Sequence[Node], inner: Sequence[Arc], customers: Sequence[Arc
     mail = _queue(inner, "initial_orders", wiring.mail_slots, delay, delay)
     leaves["initial_orders"] = jnp.asarray(mail) if mail.any() else None
     return leaves
-
-
-def _check_one_per_input(wiring: Wiring, key: str, leaf: Array | None) -> None:
-    """Alternative sources supply the same thing, so they share what is said of it."""
-    if leaf is None:
-        return
-    values = np.asarray(leaf)
-    for sources in wiring.arcs_of_input:
-        if not np.all(values[list(sources)] == values[sources[0]]):
-            arcs = ", ".join(wiring.arcs[e] for e in sources)
-            raise InputError(f"arcs {arcs} supply one component: give them one {key}")
 
 
 def _stack(items: Sequence[Any], name: str) -> np.ndarray:

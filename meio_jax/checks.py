@@ -18,9 +18,18 @@ from meio_jax.errors import (
     OrphanNodeError,
     UnknownNameError,
 )
-from meio_jax.network import ALLOCATIONS, ISSUING, TIMINGS
+from meio_jax.network import ALLOCATIONS, ISSUING, TIMINGS, Network, Wiring
 
-__all__ = ["check_arcs", "check_nodes", "check_rules", "check_whole", "lead_time_bounds", "order_delay"]
+__all__ = [
+    "check_arcs",
+    "check_network",
+    "check_nodes",
+    "check_one_per_input",
+    "check_rules",
+    "check_whole",
+    "lead_time_bounds",
+    "order_delay",
+]
 
 #: Quantities that must be whole where a network counts in whole units.
 WHOLE = ("initial_on_hand", "initial_pipeline", "initial_orders", "lot_size", "minimum_order", "units")
@@ -155,3 +164,93 @@ def _check_number(where: str, name: str, value: Any, n: Number) -> None:
             raise NumberError(f"{where}: {name} = {x:g} {n.unit} is outside [{n.low:g}, {n.high:g}]")
         if n.whole and x != int(x):
             raise NumberError(f"{where}: {name} = {x:g} must be a whole number of {n.unit}")
+
+
+#: Leaves that every network has.
+ALWAYS = ("holding_cost", "initial_on_hand", "initial_pipeline", "backlog_cost")
+#: Lead times as leaves are no number of an arc; the wiring says how far they may go.
+_LEAD_TIME = Number("periods from shipment to receipt", "period", high=LONGEST, whole=True)
+
+
+def check_network(network: Network) -> None:
+    """Refuse a network whose leaves are not what `build_network` would have made: after `Network.replace`, or made by
+    other means. Reads the values, so call it outside of compiled code.
+
+    Raises:
+      InputError: a leaf is missing, has the wrong shape or another number of lanes, or needs another leaf beside it.
+      NumberError: a number is NaN, infinite, out of its domain or not whole where it must be; says which leaf, node or
+        arc, and lane.
+    """
+    w = network.wiring
+    inner, inputs = w.arcs[: w.n_inner], [f"{w.nodes[n]}:{c}" if c else w.nodes[n] for n, c in w.inputs]
+    owner = {"all": w.arcs, "inner": inner, "customer": w.arcs[w.n_inner :]}
+    lanes: dict[int, str] = {}
+    tables = {k: ("node", w.nodes, n) for k, n in NODE_NUMBERS.items()}
+    tables |= {k: ("arc", owner[n.of], n) for k, n in ARC_NUMBERS.items()}
+    tables |= {"component_holding_cost": ("input", inputs, ARC_NUMBERS["component_holding_cost"])}
+    tables |= {"lead_time": ("arc", inner, _LEAD_TIME)}
+    queues = {"initial_pipeline": w.slots, "initial_orders": w.mail_slots}
+    for key, (what, names, n) in tables.items():
+        leaf = getattr(network, key)
+        if leaf is None:
+            if key in ALWAYS:
+                raise InputError(f"network: {key} is None; every network has it")
+            continue
+        try:
+            x = np.asarray(leaf)
+            low, high = (np.asarray(v, x.dtype if x.dtype.kind == "f" else float) for v in (n.low, n.high))
+            bad = ~((x >= low) & (x <= high) | np.isposinf(x) & (n.default is None))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"network: {key} is no array of numbers") from error
+        shape = (queues[key], len(names)) if key in queues else (len(names),)
+        if x.shape[:-1] != shape or x.ndim == 0:
+            wanted = ", ".join(map(str, shape))
+            raise InputError(f"network: {key} has shape {x.shape}, expected ({wanted}, 1) or ({wanted}, lanes)")
+        if x.shape[-1] != 1:
+            lanes.setdefault(x.shape[-1], key)
+        of, near = (np.moveaxis(v, -2, 0) if v.ndim > 2 else v for v in (x, bad))
+        _refuse(key, what, names, of, near, f"outside [{n.low:g}, {n.high:g}] {n.unit}")
+        if n.whole or (w.integer and key in WHOLE):
+            why = "" if n.whole else ", and the network counts in whole units"
+            _refuse(key, what, names, of, np.isfinite(of) & (of != np.floor(of)), f"not whole{why}")
+    if len(lanes) > 1:
+        raise InputError(
+            f"network: numbers per lane differ in length: {', '.join(f'{v} has {k}' for k, v in lanes.items())}"
+        )
+    if (network.erosion is None) != (network.restoration is None):
+        raise InputError("network: erosion and restoration belong together; give both, or None for both")
+    check_one_per_input(w, "units", network.units)
+    if network.minimum_order is not None and network.order_capacity is not None:
+        least, most = np.asarray(network.minimum_order), np.asarray(network.order_capacity)
+        least, most = np.broadcast_arrays(least, most)
+        _refuse("minimum_order", "arc", inner, least, least > most, "above order_capacity: nothing could be ordered")
+    if network.shelf_life is not None:
+        life = np.asarray(network.shelf_life)
+        beyond = np.isfinite(life) & (life > w.ages)
+        _refuse("shelf_life", "node", w.nodes, life, beyond, f"more than the {w.ages} age classes of the wiring")
+    if network.lead_time is not None:
+        time = np.asarray(network.lead_time)
+        bounds = (np.asarray(b)[:, None] for b in (w.min_lead_time, w.max_lead_time))
+        off = np.logical_or(*(f(time, b) for f, b in zip((np.less, np.greater), bounds, strict=True)))
+        _refuse("lead_time", "arc", inner, time, off, "outside of the bounds of the wiring")
+
+
+def _refuse(key: str, what: str, names: Sequence[str], x: np.ndarray, bad: np.ndarray, why: str) -> None:
+    """Name the first bad number of ``x [rows, .., lanes]``, if there is one."""
+    if not bad.any():
+        return
+    at = tuple(int(i[0]) for i in np.nonzero(bad))
+    slot = f", slot {at[1]}" if len(at) > 2 else ""
+    lane = f", lane {at[-1]}" if x.shape[-1] > 1 else ""
+    raise NumberError(f"network: {key} of {what} {names[at[0]]!r}{slot}{lane} is {x[at]:g}, {why}")
+
+
+def check_one_per_input(wiring: Wiring, key: str, leaf: Any) -> None:
+    """Alternative sources supply the same thing, so they share what is said of it. Raises `InputError`."""
+    if leaf is None:
+        return
+    values = np.asarray(leaf)
+    for sources in wiring.arcs_of_input:
+        if not np.all(values[list(sources)] == values[sources[0]]):
+            arcs = ", ".join(wiring.arcs[e] for e in sources)
+            raise InputError(f"arcs {arcs} supply one component: give them one {key}")

@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array
 from scipy import stats
 
+from meio_jax.checks import check_network
 from meio_jax.errors import InputError, NonFiniteError, UnknownNameError
 from meio_jax.kpis import Tally, kpis, tally
 from meio_jax.network import Network
@@ -199,7 +200,7 @@ def evaluate(
 
     Raises:
       InputError: no policies; horizon, warm-up or lanes do not fit.
-      NumberError: a scenario does not fit the network.
+      NumberError: a scenario does not fit the network, or a number of the network is out of its domain.
       UnknownNameError: the baseline is none of the policies.
       NonFiniteError: a NaN or an infinity surfaced; names the policy.
     """
@@ -209,6 +210,7 @@ def evaluate(
         raise UnknownNameError(f"baseline {baseline!r} is none of the policies: {', '.join(policies)}")
     if not 0 < level < 1:
         raise InputError(f"level = {level} must lie between 0 and 1, as 0.95 does")
+    check_network(network)
     if isinstance(source, Scenario):
         check_scenario(network, source)
         periods = source.periods if periods is None else periods

@@ -237,6 +237,26 @@ def test_nothing_is_under_way_where_nothing_takes_time():
     assert not np.any(np.asarray(chain(arc={"lead_time": 0, "initial_pipeline": 4}).initial_pipeline))
 
 
+def test_orders_on_their_way():
+    arcs = [Arc(OUTSIDE, "a", order_delay=3, initial_orders=5), Arc("a", "b", order_delay=2, initial_orders=[1, 2])]
+    network = build_network([A, B], [*arcs, Arc("b", CUSTOMER)])
+    assert network.wiring.order_delay == (3, 2) and network.wiring.mail_slots == 3
+    assert np.asarray(network.initial_orders)[:, :, 0].tolist() == [[5, 1], [5, 2], [5, 0]]
+    assert chain(arc={"order_delay": 2}).initial_orders is None
+    assert chain().wiring == chain(arc={"order_delay": 0, "initial_orders": 4}).wiring  # nothing travels
+    with pytest.raises(InputError, match="initial_orders has 3 periods, its order delay is 2"):
+        chain(arc={"initial_orders": [1, 2, 3], "order_delay": 2})
+    with pytest.raises(InputError, match="initial_orders has 1 periods, its order delay is 0"):
+        chain(arc={"initial_orders": [1]})
+    for delay in (-1, 1.5, math.nan, 513, True, "2"):
+        with pytest.raises(NumberError, match=r"arc 'a->b': order_delay = .* must be a whole number of periods"):
+            chain(arc={"order_delay": delay})
+    with pytest.raises(InputError, match="demand is with its node at once"):
+        chain(customer={"order_delay": 1})
+    with pytest.raises(NumberError, match="initial_orders = .* is not whole"):
+        chain(arc={"order_delay": 1, "initial_orders": 0.5}, integer=True)
+
+
 # --- What is built ---------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +270,7 @@ def test_what_nobody_uses_is_not_there():
 @pytest.mark.parametrize("place, name, n, where", list(places()), ids=lambda x: x if isinstance(x, str) else "")
 def test_one_use_brings_one_leaf(place, name, n, where):
     value = 2 if n.high > 1 else 0.5
-    network = chain(**{place: {name: value}})
+    network = chain(**{place: {name: value} | ({"order_delay": 1} if name == "initial_orders" else {})})
     new = {f.name for f in dataclasses.fields(Network) if getattr(network, f.name) is not None} - {"wiring", *ALWAYS}
     expected = {"erosion", "restoration"} if name in ("erosion", "restoration") else {name} - set(ALWAYS)
     assert new == expected

@@ -21,6 +21,8 @@ FLOORS = {
     "build": 0,
     "scenario": 0,
     "simulator": 1,
+    "shipments": 1,
+    "stock": 1,
     "processes": 1,
     "topologies": 1,
     "kpis": 2,

@@ -23,6 +23,7 @@ import numpy as np
 from cmaes import CMA, SepCMA
 from jax import Array
 
+from meio_jax.checks import check_network
 from meio_jax.errors import InputError, NonFiniteError, NumberError
 from meio_jax.evaluate import t_interval
 from meio_jax.kpis import total_cost
@@ -338,9 +339,10 @@ def search(
     Raises:
       InputError: an unknown method; bounds, horizon or theta0 of the wrong shape; a budget below 1.
       NumberError: empty bounds; a grid without finite bounds on two or more numbers; a scenario that does not fit the
-        network.
+        network; a number of the network out of its domain.
       NonFiniteError: a candidate's cost is NaN or infinite; says which.
     """
+    check_network(network)
     if method not in METHODS:
         raise InputError(f"search: method {method!r} is none of {', '.join(METHODS)}")
     if budget < 1 or restarts < 1:
