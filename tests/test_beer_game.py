@@ -6,11 +6,26 @@ import jax
 import numpy as np
 import pytest
 
-from meio_jax.instances.beer_game import INSTANCES, MAIL, STAGES, central_lead_times, local_lead_times
+from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, Processes, build_network
+from meio_jax.errors import UnsuitableError
+from meio_jax.instances.beer_game import (
+    INSTANCES,
+    MAIL,
+    STAGES,
+    beer_game,
+    central_lead_times,
+    local_lead_times,
+)
 from meio_jax.kpis import costs_by_node, total_cost
+from meio_jax.processes import poisson
 from meio_jax.rollout import rollout
 from meio_jax.solvers import clark_scarf
-from meio_jax.solvers.clark_scarf import SerialSystem
+from meio_jax.solvers.laws import Poisson
+from meio_jax.solvers.played import played
+from meio_jax.solvers.problem import Problem
+from meio_jax.solvers.serial import SerialSystem, serial_system
+from meio_jax.solvers.state_space import unusable
+from meio_jax.solvers.tree import not_tree
 
 GAMES = {i.id.removeprefix("beer_game/"): i for i in INSTANCES}
 
@@ -25,16 +40,16 @@ def test_sterman(k, stages):
     game = GAMES["classic"]
     problem, known = game.problem, game.known[k]
     policy, theta = known.rule()
-    played = rollout(
+    run = rollout(
         problem.network, policy, theta, problem.processes, jax.random.key(0), periods=problem.periods, lanes=1,
         measure=by_stage, keep_trajectory=True,
     )  # fmt: skip
-    cost = dict(zip(STAGES, np.asarray(played.totals)[:, 0].tolist(), strict=True))
+    cost = dict(zip(STAGES, np.asarray(run.totals)[:, 0].tolist(), strict=True))
     assert sum(cost.values()) == known.cost == (204.0, 180.0)[k]
     if stages is not None:
         assert [cost[s] for s in reversed(STAGES)] == list(stages)
-        assert (np.asarray(played.trajectory.flows.ordered)[:4, :4] == 4).all()
-    demand = np.asarray(played.trajectory.shock.demand).ravel()
+        assert (np.asarray(run.trajectory.flows.ordered)[:4, :4] == 4).all()
+    demand = np.asarray(run.trajectory.shock.demand).ravel()
     assert demand.tolist() == [4.0] * 4 + [8.0] * 32
 
 
@@ -69,24 +84,59 @@ def test_optima_by_the_recursion_without_mail(game, mail):
     for known, times in zip(instance.known, (central_lead_times(mail), local_lead_times(mail)), strict=False):
         best = clark_scarf(SerialSystem(holding.tolist(), times, backlog, timing="demand_first"), law)
         assert known.cost == pytest.approx(best.cost, abs=known.precision + 1e-9)
-        policy, theta = known.rule()
-        level = np.asarray(theta["level"])[:, 0]
-        echelon = level if policy.echelon else np.cumsum(level[::-1])[::-1]
+        if known.rule is None:
+            continue
+        _, theta = known.rule()
+        echelon = np.cumsum(np.asarray(theta["level"])[::-1, 0])[::-1]
         limit = np.minimum.accumulate(best.echelon_levels)  # nobody can hold more than those before let through
         np.testing.assert_allclose(np.minimum.accumulate(echelon), limit, atol=1e-5 * limit.max())
+
+
+@pytest.mark.parametrize("timing", ["demand_first", "order_first", "ship_first"])
+def test_clark_scarf_reads_the_mail_of_a_network(timing):
+    """Its cost is what its policy costs in the simulator, in every timing, with a charge on what is in transit."""
+    network = build_network(
+        [Node("plant", 0.5), Node("depot", 1.0), Node("shop", 2.0)],
+        [
+            Arc(OUTSIDE, "plant", lead_time=1, order_delay=2, transit_holding_cost=0.25),
+            Arc("plant", "depot", lead_time=2, order_delay=1, transit_holding_cost=0.5, unit_cost=0.1),
+            Arc("depot", "shop", lead_time=1, order_delay=3, transit_holding_cost=1.0),
+            Arc("shop", CUSTOMER, backlog_cost=18.0),
+        ],
+        timing=timing,
+    )
+    assert serial_system(network).lead_time == (2.0, 0.0, 4.0)
+    found = clark_scarf(network, Poisson(6.0))
+    problem = Problem(network, Processes(demand=poisson([6.0])), (Poisson(6.0),))
+    cost = played(problem, found.policy, found.theta, jax.random.key(1), lanes=256, periods=300, level=0.9999994)
+    assert cost.low < found.cost < cost.high  # five standard errors
+    assert cost.high - cost.low < 0.07 * found.cost
+
+
+def test_clark_scarf_of_the_games():
+    for name in ("uniform", "normal"):
+        problem, known = GAMES[name].problem, GAMES[name].known[0]
+        found = clark_scarf(problem.network, problem.laws[0])
+        assert found.cost == pytest.approx(known.cost, abs=known.precision + 1e-9)
+    slow = beer_game(mail=(1, 4, 2, 2), backlog_cost=(0.0, 0.0, 0.0, 10.0))
+    with pytest.raises(UnsuitableError, match="travels longer"):
+        clark_scarf(slow, Poisson(4.0))
+    for refuse in (not_tree, unusable):
+        assert "orders travel (order_delay)" in refuse(slow)
 
 
 @pytest.mark.parametrize("game, k", [("uniform", 0), ("uniform", 1), ("uniform_8", 0), ("normal", 0), ("normal", 1)])
 def test_known_costs_by_simulation(game, k):
     """Mail and shipping as they are, within five standard errors."""
     problem, known = GAMES[game].problem, GAMES[game].known[k]
-    policy, theta = known.rule()
+    best = clark_scarf(problem.network, problem.laws[0]) if known.rule is None else None
+    policy, theta = known.rule() if best is None else (best.policy, best.theta)
     periods, lanes = 600, 512
-    played = rollout(
+    run = rollout(
         problem.network, policy, theta, problem.processes, jax.random.key(k), periods=periods, lanes=lanes,
         warmup=problem.warmup, measure=total_cost,
     )  # fmt: skip
-    cost = np.asarray(played.totals, np.float64) / (periods - problem.warmup)
+    cost = np.asarray(run.totals, np.float64) / (periods - problem.warmup)
     error = cost.std(ddof=1) / np.sqrt(lanes)
     assert abs(cost.mean() - known.cost) < 5 * error
     assert error < 0.01 * known.cost

@@ -253,7 +253,7 @@ def test_orders_on_their_way():
             chain(arc={"order_delay": delay})
     with pytest.raises(InputError, match="demand is with its node at once"):
         chain(customer={"order_delay": 1})
-    with pytest.raises(NumberError, match="initial_orders = .* is not whole"):
+    with pytest.raises(NumberError, match=r"initial_orders = .* is not whole"):
         chain(arc={"order_delay": 1, "initial_orders": 0.5}, integer=True)
 
 

@@ -13,8 +13,7 @@ stock and orders are optimal, with the cost of a serial system without mail whos
 plus mail (Chen 1999, "Decentralized supply chains subject to information delays", Management Science 45(8)). A planner
 who sees all stages orders upstream before the orders from below have come in: echelon base-stock is then optimal among
 policies that ship what is owed, with the cost of a system whose lead times are L_i + d_i - d_(i+1), the mail from the
-stage below taken off. Of two decisions that meet at stage i, the one upstream is taken so much earlier; in between
-nothing that either knows has changed, and the recursion of Clark and Scarf (1960) runs over these times.
+stage below taken off (`meio_jax.solvers.serial`).
 """
 
 from __future__ import annotations
@@ -188,7 +187,7 @@ INSTANCES: tuple[Instance, ...] = (
             4.095581635590779,
             "computed",
             "OWN",
-            rule=_rule(BaseStock(echelon=True), 10.0, 10.0, 10.0, 8.0),
+            method="clark_scarf",
             note=_CENTRAL,
         ),
         Known(
@@ -225,7 +224,7 @@ INSTANCES: tuple[Instance, ...] = (
             "computed",
             "OWN",
             precision=1e-6,
-            rule=_rule(BaseStock(echelon=True), 98.962060, 89.420529, 68.821413, 48.001727),
+            method="clark_scarf",
             note=_CENTRAL,
         ),
         Known(

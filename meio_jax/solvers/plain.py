@@ -66,7 +66,7 @@ def passing_cost(network: Network, lane: int | None = None) -> tuple[np.ndarray,
 def obstacle(network: Network, *, lane: int | None = None, allowed: tuple[str, ...] = ()) -> str | None:
     """Why base-stock theory with full backlogging does not describe this network, or None.
 
-    ``allowed``: leaves that the caller treats itself.
+    ``allowed``: leaves that the caller treats itself, or "order_delay".
     """
     w = network.wiring
     for name in (*_READ, *_NEUTRAL):
@@ -79,6 +79,11 @@ def obstacle(network: Network, *, lane: int | None = None, allowed: tuple[str, .
                 f"{name} has no place in this theory, which is exact only without it; `search` finds good levels by "
                 "simulation"
             )
+    if any(w.order_delay) and "order_delay" not in allowed:
+        return (
+            "its orders travel (order_delay), which this theory has no word for; `clark_scarf` treats serial systems "
+            "with mail, and `search` finds good levels by simulation"
+        )
     if any(w.make_to_order):
         return "a node that makes to order holds no stock: leave it out and add its lead time to the next"
     backlog = numbers(network, "backlog_cost", w.n_arcs, lane=lane)

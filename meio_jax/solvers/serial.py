@@ -94,14 +94,33 @@ def not_serial(network: Network, *, lane: int | None = None) -> str | None:
             "the network is not serial: one supplier, a chain of nodes and one customer at its end; `rosling` treats "
             "assembly, `federgruen_zipkin` bounds a warehouse with retailers"
         )
-    return obstacle(network, lane=lane)
+    if np.any(_without_mail(network, lane) < 0):
+        return (
+            "an order from below travels longer than a stage's own order and shipment together, so that the planner "
+            "refills it in time for every order; leave that stage out"
+        )
+    return obstacle(network, lane=lane, allowed=("order_delay",))
+
+
+def _without_mail(network: Network, lane: int | None) -> np.ndarray:
+    """``[N]`` lead times of the serial system in which no order travels and the same echelon levels cost the same.
+
+    Where orders travel d_i to the source of stage i, its order of period t meets the order of the stage below of period
+    t + L_i + d_i - d_(i+1); in between nothing that either decision knows changes what the other can do, and stocks are
+    those of a system with these lead times, at other times.
+    """
+    w = network.wiring
+    into = np.argsort(w.dst[: w.n_inner])
+    delay = np.asarray(w.order_delay, float)[into]
+    return lead_times(network, lane)[into] + delay - np.append(delay[1:], 0.0)
 
 
 def serial_system(network: Network, *, lane: int | None = None) -> SerialSystem:
     """A serial network as plain numbers, all of whose costs are kept (revenue is not a cost).
 
     Args:
-      network: serial, with backorders and without whatever a Clark-Scarf recursion has no word for.
+      network: serial, with backorders and without whatever a Clark-Scarf recursion has no word for. Orders may travel:
+        a planner who sees all stages then faces other lead times and pays for the same time in transit.
       lane: which lane's numbers; needed only where numbers differ between lanes.
 
     Raises:
@@ -113,11 +132,15 @@ def serial_system(network: Network, *, lane: int | None = None) -> SerialSystem:
     w = network.wiring
     into = np.argsort(w.dst[: w.n_inner])  # the arc into each node
     per_arc, per_node = passing_cost(network, lane)  # a unit passes every arc and every node once
+    transit = numbers(network, "transit_holding_cost", w.n_inner, lane=lane)[into]
+    passing = float(per_arc.sum() + per_node.sum())
+    if any(w.order_delay):
+        passing, transit = passing + float(transit @ lead_times(network, lane)[into]), np.zeros_like(transit)
     return SerialSystem(
         holding_cost=numbers(network, "holding_cost", w.n_nodes, lane=lane).tolist(),
-        lead_time=lead_times(network, lane)[into].tolist(),
+        lead_time=_without_mail(network, lane).tolist(),
         backlog_cost=float(numbers(network, "backlog_cost", w.n_arcs, lane=lane)[-1]),
-        transit_cost=numbers(network, "transit_holding_cost", w.n_inner, lane=lane)[into].tolist(),
+        transit_cost=transit.tolist(),
         timing=w.timing,
-        unit_cost=float(per_arc.sum() + per_node.sum()),
+        unit_cost=passing,
     )

@@ -45,6 +45,8 @@ def unusable(network: Network) -> str | None:
         return "its numbers differ between lanes; give one lane"
     if w.min_lead_time != w.max_lead_time or network.lead_time is not None:
         return "its lead times vary; the state would have to hold the age of every order ('search' can treat it)"
+    if any(w.order_delay):
+        return "its orders travel (order_delay), and the mail is no part of the state ('search' can treat it)"
     if network.erosion is not None:
         return "goodwill is a continuous part of the state ('search' can treat it)"
     return None
