@@ -182,7 +182,7 @@ def check_network(network: Network) -> None:
         arc, and lane.
     """
     w = network.wiring
-    inner, inputs = w.arcs[: w.n_inner], [f"{w.nodes[n]}:{c}" if c else w.nodes[n] for n, c in w.inputs]
+    inner, inputs = w.arcs[: w.n_inner], tuple(f"{w.nodes[n]}:{c}" if c else w.nodes[n] for n, c in w.inputs)
     owner = {"all": w.arcs, "inner": inner, "customer": w.arcs[w.n_inner :]}
     lanes: dict[int, str] = {}
     tables = {k: ("node", w.nodes, n) for k, n in NODE_NUMBERS.items()}

@@ -60,8 +60,8 @@ def clark_scarf(
     proven by lattice laws on either side of it in the convex order (`meio_jax.solvers.convex_order`), and
     ``details["error"]`` is their distance. They bound the optimum, also where other levels are evaluated, whose cost is
     then only computed. A stage whose local rate is below that of the stage before it should take all there is: its
-    echelon level is infinite. Where orders travel (`Arc.order_delay`) the policy is optimal among those that ship what is
-    owed, and ``local_levels`` is empty: stages that see only themselves pay more.
+    echelon level is infinite. Where orders travel (`Arc.order_delay`) the policy is optimal among those that ship what
+    is owed, and ``local_levels`` is empty: stages that see only themselves pay more.
 
     Args:
       system: a serial `Network`, or plain numbers.
