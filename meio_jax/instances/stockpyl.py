@@ -27,7 +27,7 @@ __all__ = ["INSTANCES"]
 _RULES = {"timing": "demand_first", "allocation": "priority"}
 _STOCKPYL = "stockpyl 1.0.2 (Snyder 2023, doi:10.1287/educ.2023.0256)"
 _ROSLING = f"Rosling, Operations Research 37(4), 1989, Figure 1, doi:10.1287/opre.37.4.565; {_STOCKPYL}"
-_RONG = f"Rong, Atan and Snyder, Production and Operations Management 26(12), 2017, doi:10.1111/poms.12717; {_STOCKPYL}"
+_RONG = f"Rong, Atan and Snyder, Production and Operations Management 26(9), 2017, doi:10.1111/poms.12717; {_STOCKPYL}"
 
 
 def example_4_1() -> Instance:
