@@ -167,6 +167,9 @@ def recursion(
             for side in (convex_order.below, convex_order.above)
         )
         lower, upper = lower - rounding, upper + rounding
+        # A kink that no random demand smooths (a last lead time of 0) costs the trapezoidal rule more than the bounds.
+        cost = max(cost, lower - shift)
+        cost = min(cost, upper - shift) if levels is None else cost
         if tolerance is None or upper - lower <= tolerance * abs(cost + shift):
             return Recursion(found, cost + shift, lower, upper, fineness)
         if fineness >= FINEST:

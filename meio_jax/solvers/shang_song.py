@@ -113,7 +113,7 @@ def _rounded(x: float, law: Law, rounding: str) -> float:
     """On the lattice of the demand, whose sums start at a multiple of the step only if its first value does."""
     if law.step is None:
         raise InputError("continuous demand needs no rounding")
-    return ROUNDINGS[rounding](x / law.step + (1e-9 if rounding == "down" else -1e-9)) * law.step
+    return ROUNDINGS[rounding](x / law.step + (-1e-9 if rounding == "up" else 1e-9)) * law.step
 
 
 def _newsvendor_bound(system: SerialSystem, law: Law) -> float:
