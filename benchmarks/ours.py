@@ -6,6 +6,7 @@ JSON object.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import statistics
 import sys
@@ -18,9 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.race import BLOCK, seconds
-from meio_jax.env import Env
 from meio_jax.kpis import total_cost
-from meio_jax.policies import BaseStock
+from meio_jax.policies import BaseStock, ConstantOrder
 from meio_jax.processes import Processes, normal
 from meio_jax.rollout import rollout
 from meio_jax.solvers import Normal, clark_scarf
@@ -57,28 +57,40 @@ def solve_example_6_1(rounds: int = 20) -> dict[str, Any]:
     return {"seconds": took, "cost": found.cost}
 
 
-def gym_invmgmt_steps(scenario: str, lanes: int = 4_096, episodes: int = 20, rounds: int = 5) -> dict[str, Any]:
-    """Environment steps a second on one of gym-invmgmt's networks: 30 periods from the start, orders at the mean."""
+def solve_instance(instance: str, method: str, tolerance: float) -> dict[str, Any]:
+    """Seconds to solve an instance of the literature, compilation included and apart, and what was found.
+
+    Discounted costs are those of all periods from the initial state on.
+    """
+    from meio_jax.instances import find
+    from meio_jax.solvers.dynamic_program import value_iteration
+
+    solve = {"value_iteration": value_iteration}[method]
+    problem = dataclasses.replace(find(instance).problem, periods=None, warmup=0)
+    jax.config.update("jax_enable_compilation_cache", False)
+    begin = time.perf_counter()
+    found = solve(problem, tolerance=tolerance)
+    first = time.perf_counter() - begin
+    warm = seconds(lambda: solve(problem, tolerance=tolerance).cost)
+    kept = {k: found.details.get(k) for k in ("states", "orders", "demands", "limits")}
+    return {"seconds": first, "warm_seconds": warm, "cost": found.cost, **kept}
+
+
+def gym_invmgmt_steps(scenario: str, lanes: int = 8_192, periods: int = 300, rounds: int = 5) -> dict[str, Any]:
+    """Environment steps a second on one of gym-invmgmt's networks, orders at the mean."""
     problem = _gym_invmgmt(scenario)
-    env = Env(problem.network, problem.processes)
-    orders = jnp.full((problem.network.wiring.n_inner, lanes), 20.0)
+    policy = ConstantOrder()
+    theta = policy.start(problem.network, [20.0])
 
-    def episode(total: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
-        begin, rest = jax.random.split(key)
+    def play() -> Any:
+        return rollout(
+            problem.network, policy, theta, problem.processes, jax.random.key(0),
+            periods=periods, lanes=lanes, measure=total_cost, block=BLOCK,
+        ).totals  # fmt: skip
 
-        def step(carry: Any, key: jax.Array) -> tuple[Any, None]:
-            world, total = carry
-            world, happened = env.step(world, orders, key)
-            return (world, total + happened.reward), None
-
-        (_, total), _ = jax.lax.scan(step, (env.reset(begin, lanes), total), jax.random.split(rest, 30))
-        return total, None
-
-    play = jax.jit(lambda key: jax.lax.scan(episode, jnp.zeros(lanes), jax.random.split(key, episodes))[0])
-    key = jax.random.key(0)
-    seconds(lambda: play(key))
-    took = statistics.median(seconds(lambda: play(key)) for _ in range(rounds))
-    return {"steps_per_second": 30 * episodes * lanes / took}
+    seconds(play)
+    took = statistics.median(seconds(play) for _ in range(rounds))
+    return {"steps_per_second": periods * lanes / took}
 
 
 def ppo_gym_invmgmt(profit: float, seed: int = 0, evaluation: int = 10) -> dict[str, Any]:
@@ -156,11 +168,12 @@ def four_stages() -> tuple[Any, Any]:
 def _gym_invmgmt(scenario: str) -> Any:
     from meio_jax.instances import gym_invmgmt
 
-    return getattr(gym_invmgmt, scenario)(lost_sales=False).problem
+    return gym_invmgmt.problem(getattr(gym_invmgmt, scenario)(lost_sales=False))
 
 
 MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
-    f.__name__: f for f in (simulate_example_6_1, solve_example_6_1, gym_invmgmt_steps, ppo_gym_invmgmt, ppo_serial)
+    f.__name__: f
+    for f in (simulate_example_6_1, solve_example_6_1, solve_instance, gym_invmgmt_steps, ppo_gym_invmgmt, ppo_serial)
 }
 
 
