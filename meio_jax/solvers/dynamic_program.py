@@ -22,13 +22,13 @@ from meio_jax.errors import UnsuitableError
 from meio_jax.network import Network
 from meio_jax.policies.table import TablePolicy
 from meio_jax.solvers.limits import Demand, Limits, box_of, demand_of, guess, no_table, order_values, states_within
-from meio_jax.solvers.markov import Chain, chain_of, distribution_after, finite_cost, stationary
+from meio_jax.solvers.markov import distribution_after, finite_cost, stationary
 from meio_jax.solvers.method import Method
 from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.reachable import Table, double, explore, position_per_order
 from meio_jax.solvers.solution import Solution
 from meio_jax.solvers.state_space import Layout, layout_of, number
-from meio_jax.solvers.value_iteration import Product, backward, factorised, iterate
+from meio_jax.solvers.value_iteration import Product, Split, backward, iterate, split
 
 __all__ = ["METHODS", "value_iteration"]
 
@@ -114,6 +114,7 @@ class _Found:
     """
 
     table: Table
+    split: Split
     values: np.ndarray
     low: float
     high: float
@@ -136,7 +137,7 @@ class _Solver:
     layout: Layout
     demand: Demand
     given: dict[str, Any]
-    split: bool
+    apart: bool
 
     def within(self, limits: Limits, tolerance: float, found: _Found | None = None) -> _Found:
         """Solve, growing the limits that bind until none does that may grow."""
@@ -145,7 +146,7 @@ class _Solver:
                 found = self.solve(limits, max(tolerance, LOOSE), found)
             wider = self.grown(limits, self.binding(found))
             if wider is limits:
-                final = self.solve(limits, tolerance, found, found.table)
+                final = self.solve(limits, tolerance, found, found.split)
                 wider = self.grown(limits, self.binding(final))
                 if wider is limits:
                     return final
@@ -158,24 +159,24 @@ class _Solver:
         )
 
     def solve(
-        self, limits: Limits, tolerance: float, previous: _Found | None = None, table: Table | None = None
+        self, limits: Limits, tolerance: float, previous: _Found | None = None, parts: Split | None = None
     ) -> _Found:
         """The optimum within limits, iterating from the values of another table."""
         p = self.problem
-        table = table or self.table(limits)
-        product = factorised(table, split=self.split)
+        parts = parts or split(self.table(limits), apart=self.apart)
+        table, product = parts.table, parts.product()
         start = np.bincount(table.start, weights=table.start_probabilities, minlength=table.states)
         if p.criterion == "total":
-            return self.plan(table, product, start)
+            return self.plan(parts, product, start)
         average = p.criterion == "average"
         discount = 1.0 if average else p.discount
         it = iterate(product, _carried(table, previous), discount=discount, average=average, tolerance=tolerance)
         choice = np.asarray(_best_choice(product, jnp.asarray(it.values), jnp.asarray(discount)))
-        chain = _chain(table, choice, start)
+        chain = parts.chain(choice, start)
         if average:
             visits = stationary(chain)
             return _Found(
-                table, it.values, it.low, it.high, float(visits @ chain.cost), choice[None], visits, it.sweeps
+                table, parts, it.values, it.low, it.high, float(visits @ chain.cost), choice[None], visits, it.sweeps
             )
         visits = (stationary(chain) + start + distribution_after(chain, 1) + distribution_after(chain, 10)) / 4
         low, high = (float(start @ it.values) + x * discount / (1 - discount) for x in (it.low, it.high))
@@ -183,26 +184,26 @@ class _Solver:
         if p.periods is not None or p.warmup:
             periods = p.periods if p.periods is not None else math.ceil(math.log(1e-12) / math.log(discount))
             cost = finite_cost(chain, periods, discount, p.warmup)
-        return _Found(table, it.values, low, high, cost, choice[None], visits, it.sweeps)
+        return _Found(table, parts, it.values, low, high, cost, choice[None], visits, it.sweeps)
 
     def table(self, limits: Limits) -> Table:
         orders = math.prod(len(v) for v in order_values(self.network, limits))
         return explore(
-            self.network, self.layout, limits, self.demand, passive=self.split,
+            self.network, self.layout, limits, self.demand, passive=self.apart,
             max_states=int(MEMORY / (8 * len(self.demand.probabilities) + 16 * orders)),
         )  # fmt: skip
 
-    def plan(self, table: Table, product: Product, start: np.ndarray) -> _Found:
+    def plan(self, parts: Split, product: Product, start: np.ndarray) -> _Found:
         """The finite horizon, from its end."""
-        periods = self.problem.periods or 1
+        periods, table = self.problem.periods or 1, parts.table
         values, choices = backward(product, jnp.ones(()), periods=periods, keep=True)
         choice, values = np.asarray(choices), np.asarray(values)
         mass, visits = start, np.zeros(table.states)
         for t in range(periods):
             visits += mass / periods
-            mass = _chain(table, choice[t], start).law.T @ mass
+            mass = parts.chain(choice[t], start).law.T @ mass
         cost = float(start @ values)
-        return _Found(table, values, cost, cost, cost, choice, visits, periods)
+        return _Found(table, parts, values, cost, cost, cost, choice, visits, periods)
 
     def binding(self, found: _Found) -> dict[str, np.ndarray]:
         """For each limit, which of its entries bind: the policy spends more than ``AT_LIMIT`` of its time there."""
@@ -292,14 +293,6 @@ def _carried(table: Table, previous: _Found | None) -> np.ndarray:
         return previous.values
     at = previous.table.lookup(previous.table.box.encode(table.box.decode(table.cells)))
     return np.where(at >= 0, previous.values[at], previous.values.mean())
-
-
-def _chain(table: Table, choice: np.ndarray, start: np.ndarray) -> Chain:
-    """The Markov chain of a choice ``[S]`` in every state."""
-    one, two = np.divmod(choice, len(table.passive))
-    at = np.arange(table.states)
-    after = table.lookup(table.after[at, one] + table.shift[two][:, None])
-    return chain_of(after, table.demand.probabilities, table.cost[at, one] + table.extra[two], start)
 
 
 def _policy(solver: _Solver, found: _Found) -> tuple[TablePolicy | None, Any]:

@@ -29,8 +29,10 @@ from meio_jax.solvers.state_space import Box, Layout, Lookup, number
 
 __all__ = ["Table", "double", "explore", "next_states", "position_per_order"]
 
-#: Lanes that are played at once.
-LANES = 1 << 17
+#: Lanes that are played at once: what stays in the cache of a core.
+LANES = 1 << 14
+#: Such plays whose results are looked at together.
+TOGETHER = 8
 
 
 def double(network: Network) -> Network:
@@ -61,6 +63,9 @@ class Table:
       clipped: ``[S, n1]`` probability that a next state lay outside of the box and was moved to its edge.
       allowed: ``[S, n1, n2]``, or None: all are.
       position: ``[S, M]`` echelon positions before ordering.
+      values: for each inner arc the orders on it, nothing first.
+      moved: ``[D]`` the coordinates of next states that depend on the demand.
+      start, start_probabilities: indices of the states of time 0, and how likely each is.
     """
 
     network: Network
@@ -79,8 +84,9 @@ class Table:
     clipped: np.ndarray
     allowed: np.ndarray | None
     position: np.ndarray
-    values: list[np.ndarray]  # the orders on each inner arc
-    start: np.ndarray  # [W or 1] indices of the states of time 0
+    values: list[np.ndarray]
+    moved: np.ndarray
+    start: np.ndarray
     start_probabilities: np.ndarray
 
     @property
@@ -108,12 +114,13 @@ def next_states(network: Network, layout: Layout, x: Array, orders: Array, deman
 _next_states = jax.jit(next_states, static_argnames="layout")
 
 
-@functools.partial(jax.jit, static_argnames="layout")
+@functools.partial(jax.jit, static_argnames=("layout", "small"))
 def _play(
-    network: Network, layout: Layout, x: Array, orders: Array, demand: Array, p: Array, edges: Array
-) -> tuple[Array, Array, Array, Array]:
+    network: Network, layout: Layout, x: Array, orders: Array, demand: Array, p: Array, edges: Array, *, small: bool
+) -> tuple[Array, Array, Array, Array, Array]:
     """All orders ``[I, n1]`` and demands ``[C, W]`` in all states ``[D, n]``: cells ``[n, n1, W]``, expected cost and
-    probability of leaving the box ``[n, n1]``, echelon positions before ordering ``[n, M]``.
+    probability of leaving the box ``[n, n1]``, echelon positions before ordering ``[n, M]``, and ``[n, D]`` whether a
+    next coordinate depends on the demand.
     """
     low, high, strides = edges
     n, n1, w = x.shape[1], orders.shape[1], demand.shape[1]
@@ -126,10 +133,13 @@ def _play(
     after, cost = next_states(network, layout, spread(x, 1), spread(orders, 2), spread(demand, 3))
     inside = jnp.clip(after, low[:, None], high[:, None])
     cell = (strides[:, None] * (inside - low[:, None])).sum(0).astype(jnp.int64).reshape(n, n1, w)
+    cell = cell.astype(jnp.int32) if small else cell
     left = (inside != after).any(0).reshape(n, n1, w) @ p
     state, asked = layout.write(network, x, jnp.zeros((demand.shape[0], n), x.dtype))
     position = echelon_position(network, observe(network, state, Shock(demand=asked)))
-    return cell, cost.reshape(n, n1, w) @ p, left, position.T
+    lanes = inside.reshape(-1, n, n1, w)
+    varies = (lanes != lanes[..., :1]).any((2, 3)).T
+    return cell, cost.reshape(n, n1, w) @ p, left, position.T, varies
 
 
 def explore(
@@ -160,6 +170,7 @@ def explore(
     play = functools.partial(
         _play, network, layout, orders=jnp.asarray(active.T), demand=jnp.asarray(demand.values),
         p=jnp.asarray(demand.probabilities), edges=jnp.asarray([box.low, box.high, box.strides], jnp.float64),
+        small=box.cells < 2**31,
     )  # fmt: skip
     chunk = max(1, LANES // (len(active) * len(demand.probabilities)))
     need = position_per_order(network)
@@ -170,12 +181,17 @@ def explore(
     weights = demand.probabilities if lanes > 1 else np.ones(1)
     known = _Known(box, frontier)
     parts: list[tuple[np.ndarray, ...]] = []
+    moved = np.zeros(len(box.low), bool)
     while len(frontier):
         fresh = []
-        for at in range(0, len(frontier), chunk):
-            cells = frontier[at : at + chunk]
-            padded = np.resize(cells, chunk)  # one size, one program
-            out = [np.asarray(v)[: len(cells)] for v in play(x=jnp.asarray(box.decode(padded), jnp.float64))]
+        for at in range(0, len(frontier), TOGETHER * chunk):
+            some = frontier[at : at + TOGETHER * chunk]
+            pieces = []
+            for k in range(0, len(some), chunk):
+                padded = np.resize(some[k : k + chunk], chunk)  # one size, one program
+                pieces.append(play(x=jnp.asarray(box.decode(padded), jnp.float64)))
+            *out, varies = (np.concatenate([np.asarray(v) for v in x])[: len(some)] for x in zip(*pieces, strict=True))
+            moved |= varies.any(0)
             if not np.isfinite(out[1]).all():
                 raise NonFiniteError("a period's cost is not finite; look for a NaN or an infinity in the network")
             room = limits.position + 1e-9 - out[3]  # [n, M]
@@ -190,11 +206,12 @@ def explore(
                 )
         frontier = np.concatenate(fresh)
     after, cost, clipped, position, allowed = (np.concatenate(x) for x in zip(*parts, strict=True))
+    parts.clear()
     cells = known.in_order()
     extra = _extra(network, layout, cells[:1], box, silent, demand)
     return Table(
         network, layout, box, limits, demand, Lookup(box, cells), cells, active, silent, after, shift, cost, extra,
-        clipped, None if allowed.all() else allowed, position, values, start.reshape(-1), weights,
+        clipped, None if allowed.all() else allowed, position, values, moved, start.reshape(-1), weights,
     )  # fmt: skip
 
 

@@ -22,9 +22,10 @@ from jax import Array
 from scipy import sparse
 
 from meio_jax.errors import NumberError
+from meio_jax.solvers.markov import Chain
 from meio_jax.solvers.reachable import Table
 
-__all__ = ["Iterated", "Product", "backward", "factorised", "iterate"]
+__all__ = ["Iterated", "Product", "Split", "backward", "iterate", "split"]
 
 #: Share of P that must not be 0 for a dense product.
 DENSE = 0.04
@@ -101,61 +102,87 @@ class Iterated:
     sweeps: int
 
 
-def factorised(table: Table, *, split: bool = True) -> Product:
-    """The operator of a table. ``split=False`` takes every next state as a whole (R = 1): the general form."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Next states taken apart: the law of what demand moves, and the rest.
+
+    law: ``[U, Y]``; group, rest: ``[S, n1]`` the row of the law and the rest (of R) of each pair of state and active
+    order; value: ``[Y, R, n2]`` indices of states, S where there is none.
+    """
+
+    table: Table
+    law: sparse.csr_array
+    group: np.ndarray
+    rest: np.ndarray
+    value: np.ndarray
+
+    def product(self) -> Product:
+        """As arrays of JAX."""
+        law, table, rests = self.law, self.table, self.value.shape[1]
+        size = law.shape[0] * law.shape[1]
+        dense = law.nnz > DENSE * size and size < 2e7
+        columns, chance = (None, None) if dense else _padded(law)
+        return Product(
+            law=jnp.asarray(law.toarray()) if dense else None,
+            columns=columns,
+            chance=chance,
+            value=jnp.asarray(self.value.reshape(len(self.value), -1)),
+            row=jnp.asarray((self.group * rests + self.rest).astype(np.int32)),
+            cost=jnp.asarray(table.cost),
+            extra=jnp.asarray(table.extra),
+            allowed=None if table.allowed is None else jnp.asarray(table.allowed),
+        )
+
+    def chain(self, choice: np.ndarray, start: np.ndarray) -> Chain:
+        """The Markov chain of a choice ``[S]`` of orders, from a law ``[S]`` of the state of time 0."""
+        table = self.table
+        one, two = np.divmod(choice, len(table.passive))
+        at = np.arange(table.states)
+        law = self.law[self.group[at, one]]
+        many = np.diff(law.indptr)
+        after = self.value[law.indices, np.repeat(self.rest[at, one], many), np.repeat(two, many)]
+        law = sparse.csr_array((law.data, after, law.indptr), shape=(table.states, table.states))
+        return Chain(law, table.cost[at, one] + table.extra[two], start)
+
+
+def split(table: Table, *, apart: bool = True) -> Split:
+    """A table's next states taken apart; ``apart=False`` takes each as a whole (R = 1): the general form."""
     n, n1, w = table.after.shape
     flat = table.after.reshape(n * n1, w)
-    moving = np.zeros_like(flat)
-    strides, sizes = table.box.strides, table.box.sizes
-    if split:
-        varies = []
-        for stride, size in zip(strides, sizes, strict=True):
-            part = flat // stride % size
-            varies.append(bool((part != part[:, :1]).any()))
-            if varies[-1]:
-                moving += part * stride
-    else:
-        varies, moving = [True] * len(sizes), flat
-    product = _assemble(table, flat, moving)
-    if split and product is None:
-        product = _assemble(table, flat, flat)
-    assert product is not None
-    return product
+    still = np.zeros(n * n1, flat.dtype)
+    if apart:  # the part of a cell that no demand moves
+        for stride, size in zip(table.box.strides[~table.moved], table.box.sizes[~table.moved], strict=True):
+            still += (flat[:, 0] // stride % size * stride).astype(flat.dtype)
+    return _split(table, flat, still) or _split(table, flat, np.zeros_like(still), whole=True)  # type: ignore[return-value]
 
 
-def _assemble(table: Table, flat: np.ndarray, moving: np.ndarray) -> Product | None:
-    """The operator for a split of next cells into ``moving`` and the rest; None where its products would be a waste."""
+def _blocks(flat: np.ndarray) -> list[slice]:
+    """Rows in blocks whose copies are small."""
+    rows = max(1, 2_000_000 // flat.shape[1])
+    return [slice(k, k + rows) for k in range(0, len(flat), rows)]
+
+
+def _split(table: Table, flat: np.ndarray, still: np.ndarray, *, whole: bool = False) -> Split | None:
+    """For cells ``flat [S * n1, W]`` of which ``still [S * n1]`` is not moved by demand; None where the products would
+    be a waste, unless ``whole``.
+    """
     n, n1, w = table.after.shape
-    weights = np.random.default_rng(0).integers(1, 2**63, w, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    marks = (moving.astype(np.uint64) * weights).sum(1, dtype=np.uint64)
+    weights = np.random.default_rng(0).integers(1, 2**62, w) * 2 + 1
+    marks = np.concatenate([(flat[k] - still[k, None]) @ weights for k in _blocks(flat)])
     _, first, group = np.unique(marks, return_index=True, return_inverse=True)
-    laws = moving[first]
-    assert all(  # the hashes of different rows differ
-        np.array_equal(laws[group[k : k + 65536]], moving[k : k + 65536]) for k in range(0, len(moving), 65536)
-    )
+    laws = flat[first] - still[first, None]
+    if not all(np.array_equal(laws[group[k]], flat[k] - still[k, None]) for k in _blocks(flat)):
+        raise AssertionError("two rows of next states carry one mark")
     ys, at = np.unique(laws, return_inverse=True)
-    rests, rest = np.unique(flat[:, 0] - moving[:, 0], return_inverse=True)
-    if len(rests) > 1 and max(len(first), len(ys)) * len(rests) > WASTE * n * n1 + 10_000:
+    rests, rest = np.unique(still, return_inverse=True)
+    if not whole and max(len(first), len(ys)) * len(rests) > WASTE * n * n1 + 10_000:
         return None
     p = np.broadcast_to(table.demand.probabilities, laws.shape)
-    indptr = np.arange(0, laws.size + 1, w)
-    law = sparse.csr_array((p.ravel().copy(), at.ravel(), indptr), shape=(len(first), len(ys)))
+    law = sparse.csr_array((p.ravel().copy(), at.ravel(), np.arange(0, laws.size + 1, w)), shape=(len(first), len(ys)))
     law.sum_duplicates()
-    cells = ys[:, None, None] + rests[None, :, None] + table.shift
-    value = table.lookup(cells)
-    value = np.where(value < 0, n, value).reshape(len(ys), -1).astype(np.int32)
-    dense = law.nnz > DENSE * law.shape[0] * law.shape[1] and law.shape[0] * law.shape[1] < 2e7
-    index, chance = (None, None) if dense else _padded(law)
-    return Product(
-        law=jnp.asarray(law.toarray()) if dense else None,
-        columns=index,
-        chance=chance,
-        value=jnp.asarray(value),
-        row=jnp.asarray((group * len(rests) + rest).reshape(n, n1).astype(np.int32)),
-        cost=jnp.asarray(table.cost),
-        extra=jnp.asarray(table.extra),
-        allowed=None if table.allowed is None else jnp.asarray(table.allowed),
-    )
+    value = table.lookup(ys[:, None, None] + rests[None, :, None] + table.shift)
+    value = np.where(value < 0, n, value).astype(np.int32)
+    return Split(table, law, group.reshape(n, n1), rest.reshape(n, n1), value)
 
 
 def _padded(law: sparse.csr_array) -> tuple[Array, Array]:
