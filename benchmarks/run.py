@@ -1,6 +1,6 @@
 """All benchmarks, one table of targets and measurements, and a file of results with the machine's description.
 
-    python -m benchmarks.run [--quick] [--only race,compile,scaling,gradient,import,peers] [--out DIR]
+    python -m benchmarks.run [--quick] [--only race,compile,scaling,gradient,import,solvers,peers] [--out DIR]
 
 Ratios are of runs in turns in one process. Peers live in `benchmarks/peers/`, each a script with an environment of its
 own (`benchmarks/peers/NAME/.venv`); those without one are left out, and it is said.
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from benchmarks import solvers
 from benchmarks.race import BACKLOG, BLOCK, MEAN, SD, run_race, seconds
 from meio_jax.kpis import total_cost
 from meio_jax.network import Network
@@ -208,6 +209,10 @@ def bench_import(quick: bool) -> Iterator[Row]:
     yield Row("import meio_jax over import jax", "<= 1.3 x", f"{ratio:.2f} x", ratio <= 1.3, numbers)
 
 
+def bench_solvers(quick: bool) -> Iterator[Row]:
+    yield from (Row(*row) for row in solvers.bench_solvers(quick))
+
+
 def bench_peers(quick: bool) -> Iterator[Row]:
     """Each peer's script prints JSON rows: what, target, measured, met, numbers."""
     scripts = sorted((HERE / "peers").glob("*/measure.py"))
@@ -237,6 +242,7 @@ PARTS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "scaling": bench_scaling,
     "gradient": bench_gradient,
     "import": bench_import,
+    "solvers": bench_solvers,
     "peers": bench_peers,
 }
 
