@@ -2,13 +2,13 @@
 
 The cost of a stage is a concave function of its net replenishment time. Put in its place the broken line through it at
 some whole times: it lies below, so that the least cost with lines is a lower bound, and the true cost of the service
-times that attain it is an upper one. Then break the lines where these times lie, and solve again (Magnanti, Shen, Shu,
-Simchi-Levi and Teo 2006). A line is broken at a new whole time in every round, so bounds meet; as stages mostly hold
+times that attain it is an upper one. Then break the lines where these times lie, and solve again (Magnanti and
+others 2006). A line is broken at a new whole time in every round, so bounds meet; as stages mostly hold
 stock for their whole replenishment time or for none of it, they meet soon. With the pieces chosen, what remains is a
 linear program over differences of times: its vertices are whole, and no service time needs to be declared so.
 
-Magnanti et al., Operations Research Letters 34(2), 2006, https://doi.org/10.1016/j.orl.2005.04.003; Humair and Willems,
-Operations Research 59(3), 2011, https://doi.org/10.1287/opre.1100.0913.
+Magnanti, Shen, Shu, Simchi-Levi and Teo, Operations Research Letters 34(2), 2006; Humair and Willems, Operations
+Research 59(3), 2011, https://doi.org/10.1287/opre.1100.0913.
 """
 
 from __future__ import annotations

@@ -8,14 +8,14 @@ rest only through one number: k's service time S where p is downstream, k's inbo
     g_k(SI) = A_k(SI) + min over S  of B_k(S)  + c_k(SI + T_k - S),
 
 A_k(SI) summing min {f_i(x): x + L_ik <= SI} over the inputs i below k, and B_k(S) summing min {g_j(y): y >= S + L_kj}
-over the stages j below k that it feeds. Ranges are those that Humair and Willems (2006) put right: SI from what the
-arcs alone take to what is possible, S from 0 to SI + T_k.
+over the stages j below k that it feeds. SI ranges from what the arcs alone take to what is possible, and S from 0 to
+SI + T_k: the ranges as they were put right in the authors' erratum and by Humair and Willems (2006).
 
 Of all SI (or S) only few need to be tried. As c_k is concave, so is the sum where A_k (or B_k) is; a minimum then lies
-where A_k has a convex kink or at an end of the range. A chain of a thousand stages takes no longer than a bush.
+where A_k has a convex kink, or at an end of the range.
 
-Graves and Willems, Manufacturing & Service Operations Management 2(1), 2000, https://doi.org/10.1287/msom.2.1.68.23267;
-Humair and Willems, Operations Research 54(4), 2006, https://doi.org/10.1287/opre.1060.0301; Lesnaia, thesis, MIT, 2004.
+Graves and Willems, Manufacturing & Service Operations Management 2(1), 2000, https://doi.org/10.1287/msom.2.1.68.23267,
+and erratum, 5(2), 2003; Humair and Willems, Operations Research 54(4), 2006.
 """
 
 from __future__ import annotations
