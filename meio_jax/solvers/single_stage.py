@@ -21,6 +21,7 @@ from meio_jax.elements import LARGEST
 from meio_jax.errors import InputError, NumberError, UnboundedError, UnknownNameError, UnsuitableError
 from meio_jax.network import TIMINGS, Network
 from meio_jax.solvers.laws import Law, as_law
+from meio_jax.solvers.plain import lead_times, numbers
 from meio_jax.solvers.problem import Problem
 
 __all__ = ["Stage", "as_stage", "check_rates", "counts", "covered_periods", "misfit", "single_stage", "unfit"]
@@ -134,7 +135,9 @@ def counts(demand: Law, *, instead: str) -> tuple[float, np.ndarray]:
     if start < 0:
         raise UnsuitableError(f"demand may be {first:g}: returns have no place here; cut it off at 0")
     if abs(first / demand.step - start) > 1e-9:
-        raise UnsuitableError(f"demand takes the values {first:g} + k {demand.step:g}, which never are 0: shift it")
+        raise UnsuitableError(
+            f"demand takes the values {first:g} + k {demand.step:g}, which never are 0: give discretised(..., low=0)"
+        )
     if start + p.size > LARGEST_TABLE:
         raise UnsuitableError(f"demand takes {start + p.size} values: too many for a table; use larger units")
     return demand.step, np.concatenate([np.zeros(start), p])
@@ -159,17 +162,18 @@ def misfit(network: Network, takes: Collection[str] = (), lane: int | None = Non
     if any(w.make_to_order):
         return "its node makes to order and so holds no stock: nothing is to be decided"
 
-    def other_than(name: str, neutral: float, rows: slice = slice(None)) -> float | None:
-        """A number that the leaf has and a plain stage does not."""
+    read = ("holding_cost", "backlog_cost", "transit_holding_cost", "unit_cost", "operating_cost", "price", "lead_time")
+    for name in (*read, "keep", "fixed_order_cost", "lot_size", "units", "erosion", *(name for name, _ in _NEUTRAL)):
         leaf = getattr(network, name)
-        if leaf is None:
-            return None
-        values = np.asarray(leaf, float)[rows]
-        values = values[:, lane if values.shape[-1] > 1 else 0] if lane is not None else values
-        bad = values[values != neutral]
-        return float(bad.flat[0]) if bad.size else None
+        if lane is None and leaf is not None and leaf.shape[-1] > 1:
+            return f"{name} differs between lanes: say which lane"
 
-    keep = other_than("keep", 1.0, slice(w.n_inner, None))
+    def other_than(name: str, neutral: float, row: int = 0) -> float | None:
+        """A number that the leaf has and a plain stage does not."""
+        x = numbers(network, name, row + 1, neutral, lane)[row]
+        return None if x == neutral else float(x)
+
+    keep = other_than("keep", 1.0, w.n_inner)
     if keep is not None:
         return f'unmet demand is lost (keep = {keep:g}), and this is for backorders: "value_iteration" can'
     for name, method in (("fixed_order_cost", "s_S"), ("lot_size", "r_nQ")):
@@ -202,29 +206,22 @@ def single_stage(network: Network, *, takes: Collection[str] = (), lane: int | N
       lane: which lane's numbers; needed only where numbers differ between lanes.
 
     Raises:
-      UnsuitableError: the network is no such stage; says why and which method can.
-      InputError: numbers differ between lanes, and no lane was given.
+      UnsuitableError: the network is no such stage, or numbers differ between lanes and no lane was given; says why and
+        which method can.
     """
     reason = misfit(network, takes, lane)
     if reason is not None:
         raise UnsuitableError(f"the network is no single stage that this method can treat: {reason}")
 
     def number(name: str, row: int = 0) -> float:
-        leaf = getattr(network, name)
-        if leaf is None:
-            return 0.0
-        values = np.asarray(leaf, float)[row]
-        if values.size > 1 and lane is None and np.any(values != values[0]):
-            raise InputError(f"{name} differs between lanes: say which lane")
-        return float(values[0 if lane is None or values.size == 1 else lane])
+        return float(numbers(network, name, row + 1, lane=lane)[row])
 
-    w = network.wiring
     return Stage(
         holding_cost=number("holding_cost"),
-        backlog_cost=number("backlog_cost", w.n_inner),
-        lead_time=float(w.lead_time[0]) if network.lead_time is None else round(number("lead_time")),
+        backlog_cost=number("backlog_cost", network.wiring.n_inner),
+        lead_time=float(lead_times(network, lane)[0]),
         fixed_cost=number("fixed_order_cost"),
-        timing=w.timing,
+        timing=network.wiring.timing,
         transit_cost=number("transit_holding_cost"),
         unit_cost=number("unit_cost") + number("operating_cost") - number("price"),
         lot=number("lot_size"),
@@ -260,7 +257,10 @@ def unfit(problem: Problem, *, takes: Collection[str] = (), whole: bool = False)
         if getattr(problem.processes, name) is not None:
             return f"its {name} process has no place here: `search` tunes a rule on any network"
     if not problem.laws:
-        return "the law of demand is not known: give laws="
-    if problem.laws[0].step is None and (whole or problem.network.wiring.integer):
-        return "demand is continuous, and whole units are needed here: use the law of demand in whole units"
+        return f"the law of demand is not known: {problem.no_laws or 'give laws='}"
+    step = problem.laws[0].step
+    if step is None and whole:
+        return "demand is continuous, and whole units, or any lattice, are needed here: give such a law"
+    if problem.network.wiring.integer and (step is None or step != round(step)):
+        return "the network counts whole units, and the law of demand does not: give the law that it is rounded to"
     return None
