@@ -166,7 +166,8 @@ class LinearModel:
         rate = self.rate[self.depth]  # [P, N]
         node = np.asarray(w.node_of_input)
         before = {name: self._of_parent(name) for name in ("backlog", "stock", "components")}
-        ordered, sent = at["ordered"][group], at["sent"][group]  # [P, I]
+        sent = at["sent"][group]  # [P, I]
+        ordered = self._heard()
         moved = np.concatenate([sent, at["sold"]], 1)  # [P, E]
         early = at["early"][group]
 
@@ -251,6 +252,15 @@ class LinearModel:
         while (found[-1] >= 0).any():
             found.append(np.where(found[-1] >= 0, self.tree.parent[found[-1]], -1))
         return found[:-1]
+
+    def _heard(self) -> np.ndarray:
+        """``[P, I]`` the orders that reach their source in each period: those placed an order delay before."""
+        heard = np.full((len(self.group), self.wiring.n_inner), -1)
+        for e, delay in enumerate(self.wiring.order_delay):
+            if delay < len(self.ancestors):
+                ago = self.ancestors[delay]
+                heard[:, e] = np.where(ago >= 0, self.at["ordered"][self.group[np.maximum(ago, 0)], e], -1)
+        return heard
 
     def _arrivals(self, rows: np.ndarray) -> None:
         """What was sent on each arc so long ago that it arrives now."""
@@ -430,7 +440,11 @@ class LinearModel:
             high[index] += by
 
         inner = w.n_inner
-        shift("arc", demand, np.s_[:, inner:])
+        mail = np.zeros((self.horizon, inner))
+        reach = min(self.horizon, len(start.mail))
+        mail[:reach] = start.mail[:reach]
+        new = np.concatenate([mail[self.depth], demand], 1)  # [P, E] what is given of the orders that reach each source
+        shift("arc", new)
         shift("arc", start.backlog, roots)
         soon = np.zeros((self.horizon, w.n_inner))
         reach = min(self.horizon, len(start.pipeline))
@@ -443,6 +457,7 @@ class LinearModel:
         if self.network.holds_components:
             shift("input", start.components, roots)
         if self.available is not None:
+            shift("available", self.available[self.depth] * new[:, :inner])
             shift("available", self.available[0] * start.backlog[:inner], roots)
         if self.ships_first:
             shift("early stock", stock, roots)
@@ -450,11 +465,11 @@ class LinearModel:
             if len(makes):
                 shift("early inputs", start.components[makes], roots)
         if any(w.make_to_order):
-            self._owed_at_start(shift, start, demand, roots)
+            self._owed_at_start(shift, start, new, roots)
         if self.mixed.any():
             arcs = np.flatnonzero(self.mixed)
             gone = (1.0 - k.keep)[arcs]
-            asked = np.concatenate([np.zeros((len(roots), inner)), demand], 1)[:, arcs]
+            asked = new[:, arcs]
             shift("lost of ordered", gone * asked)
             shift("lost of owed", gone * asked)
             shift("lost of owed", gone * start.backlog[arcs], roots)
@@ -507,19 +522,19 @@ class LinearModel:
         """Orders without what would be ordered in vain: where it costs nothing the program may say any number."""
         k, inner = self.numbers, self.wiring.n_inner
         vain = (k.keep[:inner] == 0) & (k.lost_cost[:inner] == 0) & ~self.lots & ~self.placed
+        vain &= np.asarray(self.wiring.order_delay) == 0
         share = np.ones(ordered.shape) if self.available is None else self.available[self.depth]
         enough = np.where(share > 0, sent / np.where(share > 0, share, 1.0), 0.0)
         return np.where(vain, np.minimum(enough, ordered), ordered)
 
-    def _owed_at_start(self, shift: Any, start: Start, demand: np.ndarray, roots: np.ndarray) -> None:
+    def _owed_at_start(self, shift: Any, start: Start, new: np.ndarray, roots: np.ndarray) -> None:
         w, inner = self.wiring, self.wiring.n_inner
         makes = [n for n in range(w.n_nodes) if w.make_to_order[n]]
         for name in ("early", "started") if self.ships_first else ("started",):
             for j, n in enumerate(makes):
                 out = [e for e in w.out_arcs[n] if not self.ships_first or (e < inner) == (name == "early")]
                 shift(f"owed {name}", start.backlog[out].sum(), (roots, j))
-                asked = [e - inner for e in out if e >= inner]
-                shift(f"owed {name}", demand[:, asked].sum(1), np.s_[:, j])
+                shift(f"owed {name}", new[:, out].sum(1), np.s_[:, j])
         if not self.rationing:
             shift("sent as built", start.on_hand.sum(0)[makes], roots)
 

@@ -36,17 +36,19 @@ def chain(periods: int) -> Tree:
 class Start(NamedTuple):
     """One lane of a `State` in float64.
 
-    on_hand ``[A, N]``, components ``[M|0]``, backlog ``[E]``, pipeline ``[L, I]``.
+    on_hand ``[A, N]``, components ``[M|0]``, backlog ``[E]``, pipeline ``[L, I]``, mail ``[D, I]`` (D may be 0).
     """
 
     on_hand: np.ndarray
     components: np.ndarray
     backlog: np.ndarray
     pipeline: np.ndarray
+    mail: np.ndarray
 
     @classmethod
     def of(cls, state: State, lane: int) -> Start:
-        parts = (state.on_hand, state.components, state.backlog, state.pipeline)
+        mail = state.pipeline[:0] if state.mail is None else state.mail
+        parts = (state.on_hand, state.components, state.backlog, state.pipeline, mail)
         return cls(*(np.asarray(x, np.float64)[..., lane if x.shape[-1] > 1 else 0] for x in parts))
 
 

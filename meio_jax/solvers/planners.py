@@ -169,7 +169,7 @@ class RollingPlan:
                 available=share,
                 weights=self.discount ** np.arange(horizon),
                 rationing=False,
-                frugal=share is None and (lost is None or not lost.any()),
+                frugal=share is None and not network.wiring.mail_slots and (lost is None or not lost.any()),
                 terminal=terminal,
             ),
             tree,
