@@ -1,6 +1,7 @@
 """Guaranteed service: published values, stockpyl, brute force over service times, promises kept in simulation."""
 
 import dataclasses
+import io
 import itertools
 import json
 import math
@@ -11,7 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
+from meio_jax import plot
 from meio_jax.build import build_network
 from meio_jax.elements import CUSTOMER, OUTSIDE, Arc, Node
 from meio_jax.errors import (
@@ -24,6 +29,7 @@ from meio_jax.errors import (
     UnsuitableError,
 )
 from meio_jax.instances.guaranteed_service import INSTANCES, as_problem, example_6_5, problem_6_7
+from meio_jax.plot.style import PAPER
 from meio_jax.processes import Processes, autoregressive, normal
 from meio_jax.rollout import rollout
 from meio_jax.scenario import scenario_of
@@ -391,7 +397,7 @@ def shortfalls(network, model, solution, less, lanes=8):
     worst = np.zeros(2 * lanes)
     for e in range(w.n_arcs):
         if w.src[e] >= 0:
-            promise = solution.numbers["service_time"][model.index[w.nodes[w.src[e]]]]
+            promise = solution.numbers["service_time"][w.src[e]]
             recent = ordered[warmup:, e] - ordered[warmup - promise : ordered.shape[0] - promise, e]
             worst = np.maximum(worst, (owed[warmup:, e] - recent).max(axis=0))
     return worst[:lanes].max(), worst[lanes:].max()
@@ -596,6 +602,33 @@ def test_wrong_service_times_are_refused():
             guaranteed_service_milp(model, **wrong)
 
 
+def test_rows_follow_the_network():
+    """A model lists its nodes in any order; with a network the rows are in the network's."""
+    model = dataclasses.replace(
+        example_6_5(),
+        nodes=("4", "2", "3", "1"),
+        **{
+            k: dict(zip(example_6_5().nodes, getattr(example_6_5(), k), strict=True))
+            for k in (
+                "processing_time",
+                "holding_cost",
+                "demand_sd",
+                "demand_mean",
+                "bound_factor",
+                "inbound",
+                "outbound",
+            )
+        },
+    )
+    network = as_problem(example_6_5()).network
+    own, other = guaranteed_service(model), guaranteed_service(model, network=network)
+    assert own.numbers["node"] == model.nodes and other.numbers["node"] == network.wiring.nodes == ("1", "3", "2", "4")
+    for name in own.numbers:
+        here = dict(zip(own.numbers["node"], own.numbers[name], strict=True))
+        assert here == dict(zip(other.numbers["node"], other.numbers[name], strict=True))
+    assert np.asarray(other.theta["level"])[:, 0] == pytest.approx(other.local_levels)
+
+
 def test_a_model_is_data():
     """Hashable, equal where its numbers are, whole levels where the network counts in whole units."""
     assert hash(example_6_5()) == hash(example_6_5()) and example_6_5() == example_6_5()
@@ -606,3 +639,43 @@ def test_a_model_is_data():
     level = np.asarray(found.theta["level"])[:, 0]
     assert level == pytest.approx(np.ceil(found.local_levels))
     assert not np.array_equal(level, found.local_levels)
+
+
+# --- The picture -----------------------------------------------------------------------------------------------------
+
+
+def drawn(figure):
+    figure.savefig(io.BytesIO(), dpi=60)
+    return [t.get_text() for ax in figure.axes for t in ax.texts]
+
+
+def test_service_times_are_drawn_on_the_network():
+    problem = as_problem(example_6_5())
+    found = guaranteed_service(problem.service, network=problem.network)
+    figure = plot.plot_service_times(problem.network, found, title="Example 6.5")
+    shown = drawn(figure)
+    assert {"Example 6.5", "covers 3 · 2.45", "covers 1 · 1.41", "covers 1 · 1", "no safety stock"} <= set(shown)
+    promises = [t.get_text() for t in figure.axes[0].texts if t.get_bbox_patch() and t.get_color() == PAPER]
+    assert promises == ["0", "0", "0", "1", "2"]  # the nodes', and the example in the legend
+    boxes = [p for p in figure.axes[0].patches if isinstance(p, FancyBboxPatch)]
+    colours = [p.get_facecolor() for p in boxes]
+    assert len(colours) == 4 and colours[3] == (1.0, 1.0, 1.0, 1.0)  # no stock, no colour
+    assert colours[2][0] < colours[1][0] < colours[0][0] < 1.0  # the dearer, the bluer
+    plain = drawn(plot.plot_service_times(problem.network, found, legend=False))
+    assert len(plain) < len(shown) and "supplier" not in plain
+    # What stands at the box's end covers no other text.
+    canvas = FigureCanvasAgg(figure)
+    extents = [t.get_window_extent(canvas.get_renderer()) for t in figure.axes[0].texts]
+    for (i, a), (j, b) in itertools.combinations(enumerate(extents), 2):
+        assert not a.overlaps(b), (shown[i], shown[j])
+
+
+def test_a_drawing_of_something_else_is_refused():
+    problem = as_problem(example_6_5())
+    found = guaranteed_service(problem.service)
+    left, right = Figure(figsize=(12, 4)).subplots(1, 2)
+    assert drawn(plot.plot_service_times(problem.network, found, right, legend=False))
+    with pytest.raises(InputError, match="differ in"):
+        plot.plot_service_times(serial(2), found, left)
+    with pytest.raises(InputError, match="has no service times"):
+        plot.plot_service_times(problem.network, found.replace(numbers={}), left)

@@ -1,4 +1,4 @@
-"""Figures: the network, learning curves, stock over time, policies side by side. Nothing here needs a display.
+"""Figures: networks, safety stock on them, learning curves, stock over time, policies. Nothing here needs a display.
 
 Each function draws into ``ax`` where one is given, else into a new `matplotlib.figure.Figure` that belongs to no global
 state, and returns the figure: ``draw_network(network).savefig("network.png", dpi=150)``.
@@ -7,5 +7,6 @@ state, and returns the figure: ``draw_network(network).savefig("network.png", dp
 from meio_jax.plot.curves import comparison, learning_curve, stock_over_time
 from meio_jax.plot.mermaid import mermaid
 from meio_jax.plot.network import draw_network
+from meio_jax.plot.service import plot_service_times
 
-__all__ = ["comparison", "draw_network", "learning_curve", "mermaid", "stock_over_time"]
+__all__ = ["comparison", "draw_network", "learning_curve", "mermaid", "plot_service_times", "stock_over_time"]

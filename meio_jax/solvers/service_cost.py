@@ -29,12 +29,12 @@ def service_cost(model: ServiceModel, service_time: Any, *, network: Network | N
       network: the same system for the simulator (nodes of the same names), for ``policy`` and ``theta``.
 
     Returns:
-      A solution whose ``cost`` is the model's. ``numbers``, ``[N]`` in the order of ``model.nodes``: ``service_time``,
-      ``inbound_service_time``, ``net_replenishment_time``, ``sigma``, ``safety_stock``, ``safety_stock_cost``,
-      ``base_stock``, and ``pipeline_stock`` (in process and on the way, mean). ``policy`` is the installation
-      base-stock rule. On `demand_first`, demand within its bound is then served within the promise wherever a node that
-      promises more than 0 feeds one destination; where it feeds several, the simulator shares scarce stock by its own
-      rule and not by date.
+      A solution whose ``cost`` is the model's. Its rows are in the order of the network's nodes where there is a
+      network, else of the model's; ``numbers`` has ``node`` (names), ``service_time``, ``inbound_service_time``,
+      ``net_replenishment_time``, ``sigma``, ``safety_stock``, ``safety_stock_cost``, ``base_stock``, and
+      ``pipeline_stock`` (in process and on the way, mean). ``policy`` is the installation base-stock rule. Demand
+      within its bound is then served within the promise wherever a node that promises more than 0 feeds one
+      destination; where it feeds several, the simulator shares scarce stock by its own rule and not by date.
 
     Raises:
       NumberError, InputError: times are not whole, or do not fit the nodes.
@@ -63,21 +63,28 @@ def service_cost(model: ServiceModel, service_time: Any, *, network: Network | N
         for j in range(len(names))
     ]
     played: dict[str, Any] = {} if network is None else plays_service_times(model, level, network)
+    order = range(len(names)) if network is None else [model.index[n] for n in network.wiring.nodes]
+
+    def row(values: Any) -> tuple[Any, ...]:
+        values = values.tolist() if isinstance(values, np.ndarray) else values
+        return tuple(values[j] for j in order)
+
     return Solution(
         math.fsum(cost),
-        local_levels=tuple(level.tolist()),
+        local_levels=row(level),
         method="guaranteed service",
         reference=_REFERENCE,
         claim="exact",
         numbers={
-            "service_time": times,
-            "inbound_service_time": tuple(inbound),
-            "net_replenishment_time": tuple(net),
-            "sigma": model.sigma,
-            "safety_stock": tuple(safety.tolist()),
-            "safety_stock_cost": tuple(cost.tolist()),
-            "base_stock": tuple(level.tolist()),
-            "pipeline_stock": tuple((np.asarray(model.mean) * busy).tolist()),
+            "node": row(names),
+            "service_time": row(times),
+            "inbound_service_time": row(inbound),
+            "net_replenishment_time": row(net),
+            "sigma": row(model.sigma),
+            "safety_stock": row(safety),
+            "safety_stock_cost": row(cost),
+            "base_stock": row(level),
+            "pipeline_stock": row(np.asarray(model.mean) * busy),
         },
         **played,
     )
