@@ -1,8 +1,8 @@
 """A plain NumPy program for one location with lost sales and a lead time: the cost of a rule, and the optimum.
 
 It shares nothing with the package: states are rows ``(x_0, x_1, .., x_{L-1})``, stock after today's receipt and the
-orders that arrive after it, and every transition is written into a sparse matrix. Costs come with bounds: of the
-long-run average cost, the least and the greatest difference of two sweeps of value iteration (Odoni 1969; MacQueen 1966).
+orders that arrive after it, and every transition is written into a sparse matrix. Costs come with bounds: the
+least and the greatest difference of two sweeps of value iteration bound the long-run average (Odoni 1969).
 """
 
 import numpy as np
@@ -70,7 +70,7 @@ class LostSales:
         raise AssertionError(f"not within {width}: {gap.min()}, {gap.max()}")
 
     def optimum(self, width=1e-8, sweeps=5000):
-        """Bounds on the least average cost within ``most`` and ``largest``, and the orders ``[S]`` of the last sweep."""
+        """Bounds on the least average cost within ``most`` and ``largest``, and the last sweep's orders ``[S]``."""
         count = self.x.shape[1]
         room = np.minimum(self.most - self.x.sum(0), self.largest)
         fall = np.zeros((self.most + 1, self.most + 1))

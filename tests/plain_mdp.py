@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Chain:
-    """Every state that can be reached, where each order and demand leads, and what it costs: ``[S, A, W]``, ``[S, A]``."""
+    """Every state that can be reached, where orders and demands lead, and what they cost: ``[S, A, W]``, ``[S, A]``."""
 
     def __init__(self, start, step, orders, demand):
         self.p = np.asarray(demand, float)
@@ -96,7 +96,7 @@ def dual_sourcing(lead, dear, *, demand=(0.2,) * 5, cheap=100.0, holding=5.0, ba
 
 
 def perishable(life, lead, waste, issuing, *, order_cost=3.0, shortage=5.0, holding=1.0):
-    """State: stock by periods left (1 .. life, the last has just arrived), then the orders on their way, soonest first."""
+    """State: stock by periods left (the last has just arrived), then the orders on their way, soonest first."""
 
     def step(state, order, d):
         stock, pipeline = list(state[:life]), [*state[life:], order]

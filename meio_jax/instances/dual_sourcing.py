@@ -104,9 +104,14 @@ def dual_sourcing(regular_lead_time: int, expedited_cost: float) -> Instance:
         a3c = optimum * (1 + gaps[-1] / 100)
         known.append(Known("A3C", a3c, "Gijsbrechts et al. 2022", "T", 5e-5 * optimum, note=note))
     return Instance(
-        f"dual_sourcing/l{regular_lead_time}-ce{expedited_cost:g}", "dual_sourcing",
-        f"dual sourcing, l_r = {regular_lead_time}, c_e = {expedited_cost:g}", "order_first", SOURCE, make, tuple(known),
-    )  # fmt: skip
+        f"dual_sourcing/l{regular_lead_time}-ce{expedited_cost:g}",
+        "dual_sourcing",
+        f"dual sourcing, l_r = {regular_lead_time}, c_e = {expedited_cost:g}",
+        "order_first",
+        SOURCE,
+        make,
+        tuple(known),
+    )
 
 
 def _rule(policy: Policy, numbers: dict[str, float]) -> Callable[[], tuple[Any, Any]]:

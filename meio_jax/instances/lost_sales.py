@@ -1,7 +1,7 @@
 """Lost sales with a lead time, one location: Zipkin's 32 cases, and one of Bijvank, Bhulai and Huh with a fixed cost.
 
-Event order: the order due arrives, an order is placed, demand comes, what cannot be served is lost; h for each unit left,
-p for each lost. An order placed in period t can serve the demand of period t + L. Long-run average cost.
+Event order: the order due arrives, an order is placed, demand comes, what cannot be served is lost; h for each unit
+left, p for each lost. An order placed in period t can serve the demand of period t + L. Long-run average cost.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MEAN = 5.0
 DEMANDS, LEAD_TIMES, PENALTIES = ("poisson", "geometric"), (1, 2, 3, 4), (4, 9, 19, 39)
 
 #: (demand, L, p): optimum; best base-stock level and its cost; best capped base-stock level, cap and cost.
-_TABLE = {
+_TABLE: dict[tuple[str, int, float], tuple[float, int, float, int, int, float]] = {
     ("poisson", 1, 4): (4.04071, 12, 4.16280, 12, 6, 4.06542),
     ("poisson", 1, 9): (5.43822, 13, 5.54747, 14, 6, 5.48123),
     ("poisson", 1, 19): (6.67574, 15, 6.72778, 15, 8, 6.68775),
@@ -98,8 +98,8 @@ def zipkin(demand: str, lead_time: int, penalty: float) -> Instance:
 
     Args:
       demand: "poisson", or "geometric" with P(D = d) = (1/6) (5/6)^d.
-      lead_time: at least 1. penalty: money for each lost sale; the paper has L = 1 .. 4 and p = 4, 9, 19, 39, for others
-        nothing is known.
+      lead_time: at least 1. penalty: money for each lost sale. The paper has L = 1 .. 4 and p = 4, 9, 19, 39; for
+        others nothing is known.
 
     Raises:
       InputError: another demand, or a lead time below 1.
@@ -123,23 +123,18 @@ def zipkin(demand: str, lead_time: int, penalty: float) -> Instance:
         status = "V" if (demand, penalty) in _CHECKED else "OWN"
         source = "Zipkin 2008" if status == "V" else "computed"
         digit = 5e-6
+        capped = _rule(CappedBaseStock(), level=cap_level, cap=cap)
+        of_capped = "Xin 2021" if status == "V" else source
         known = [
             Known("optimum", optimum, source, status, digit, "value_iteration"),
             Known("best base-stock", cost, source, status, digit, rule=_rule(BaseStock(), level=level)),
-            Known(
-                "best capped base-stock",
-                cap_cost,
-                "Xin 2021" if status == "V" else source,
-                status,
-                digit,
-                rule=_rule(CappedBaseStock(), level=cap_level, cap=cap),
-            ),  # fmt: skip
+            Known("best capped base-stock", cap_cost, of_capped, status, digit, rule=capped),
         ]
     if (demand, penalty) == ("poisson", 4) and lead_time in LEAD_TIMES:
         known += _myopic(make, probabilities(law), lead_time)
     return Instance(
-        f"zipkin/{demand}-L{lead_time}-p{penalty:g}", "zipkin", f"lost sales, {demand}(5), L = {lead_time}, p = {penalty:g}",
-        "order_first", ZIPKIN, make, tuple(known),
+        f"zipkin/{demand}-L{lead_time}-p{penalty:g}", "zipkin",
+        f"lost sales, {demand}(5), L = {lead_time}, p = {penalty:g}", "order_first", ZIPKIN, make, tuple(known),
     )  # fmt: skip
 
 
