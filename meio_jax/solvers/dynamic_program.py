@@ -63,9 +63,14 @@ def value_iteration(
 ) -> Solution:
     """The optimal policy of a small network and its cost, by the problem's criterion.
 
+    Orders are decided; scarce stock is shared out by the network's own rule. Where a node has several outgoing arcs a
+    policy that also decides the allocation may do better, so there the claim is "exact" and ``details["bounds"]`` are
+    those on the best of the policies that leave it to the rule.
+
     "average": cost per period in the long run, bounded from both sides. "discounted": from the network's initial state.
     Where the sum is cut after ``periods``, or a ``warmup`` is played first, the policy is the optimal one for ever
-    and its cost is that of the periods that count (claim "exact"). "total": the best plan for ``periods``, a table for
+    and its cost is that of the periods that count (claim "exact"; ``details["bounds"]`` are those of the endless sum
+    from the initial state). "total": the best plan for ``periods``, a table for
     each period.
 
     Args:
@@ -174,11 +179,11 @@ class _Solver:
         choice = np.asarray(_best_choice(product, jnp.asarray(it.values), jnp.asarray(discount)))
         chain = parts.chain(choice, start)
         if average:
-            visits = stationary(chain)
+            visits = stationary(chain, min(1e-9, tolerance * 1e-6))
             return _Found(
                 table, parts, it.values, it.low, it.high, float(visits @ chain.cost), choice[None], visits, it.sweeps
             )
-        visits = (stationary(chain) + start + distribution_after(chain, 1) + distribution_after(chain, 10)) / 4
+        visits = (stationary(chain, 1e-9) + start + distribution_after(chain, 1) + distribution_after(chain, 10)) / 4
         low, high = (float(start @ it.values) + x * discount / (1 - discount) for x in (it.low, it.high))
         cost = (low + high) / 2
         if p.periods is not None or p.warmup:
@@ -241,7 +246,8 @@ class _Solver:
         cut = self.cut_effect(found)
         policy, theta = _policy(self, found)
         counts_all = p.criterion != "discounted" or (p.periods is None and not p.warmup)
-        proven = not bound and counts_all
+        shared = any(len(out) > 1 for out in self.network.wiring.out_arcs)
+        proven = not bound and counts_all and not shared
         at = found.choice[0]
         details = {
             "states": table.states,
@@ -249,14 +255,13 @@ class _Solver:
             "demands": len(self.demand.probabilities),
             "sweeps": found.sweeps,
             "seconds": seconds,
+            "bounds": (found.low - cut, found.high + cut),
             "coordinates": tuple(c.name for c in self.layout.coordinates),
             "limits": {f.name: getattr(table.limits, f.name).tolist() for f in dataclasses.fields(Limits)},
             "at_limit": tuple(bound),
             "leaving": float(found.visits @ table.clipped[np.arange(table.states), at // len(table.passive)]),
             "cut_effect": cut,
         }
-        if not counts_all:
-            details["for_ever"] = (found.low, found.high)
         return Solution(
             found.cost,
             method="value iteration",
