@@ -102,6 +102,7 @@ def stockpyl_network(g: dict[str, Any]) -> Network:
                 key,
                 component=src,
                 lead_time=n["lead_time"],
+                order_delay=n.get("order_delay", 0),
                 units=units[key],
                 transit_holding_cost=feeder.get("in_transit_holding_cost", 0.0),
                 component_holding_cost=feeder.get("local_holding_cost", 0.0),

@@ -52,7 +52,7 @@ def play(name, what, network, demand, **changes):
     nodes, edges, policy = [], [], {}
     for node in network.nodes:
         n = node.index
-        supplier = node.supply_type == "U"
+        supplier, inner = node.supply_type == "U", bool(node.predecessors())
         nodes.append(
             {
                 "id": n,
@@ -63,13 +63,15 @@ def play(name, what, network, demand, **changes):
                     else node.in_transit_holding_cost
                 ),
                 "stockout_cost": number(node.stockout_cost or 0),
-                "lead_time": int((node.shipment_lead_time or 0) + (node.order_lead_time or 0)),
+                # An order to a supplier outside travels as if it were goods; between nodes it is a time of its own.
+                "lead_time": int((node.shipment_lead_time or 0) + (0 if inner else node.order_lead_time or 0)),
+                **({"order_delay": int(node.order_lead_time)} if inner and node.order_lead_time else {}),
                 "initial_inventory_level": number(start[n]),
                 "initial_shipments": number(node.initial_shipments or 0),
                 "order_capacity": None if not node.order_capacity else number(node.order_capacity),
             }
         )
-        assert not node.order_lead_time or not node.predecessors(), "orders inside the network travel at once"
+        assert not (supplier and inner and node.order_lead_time), "one order delay for a node is not one for its arcs"
         p = node.inventory_policy
         rule = {k: getattr(p, k) for k in ("base_stock_level", "reorder_point", "order_up_to_level")}
         policy[n] = {"type": p.type} | {k: number(v) for k, v in rule.items() if v is not None}
@@ -211,6 +213,20 @@ def built():
             base_stock_level=55,
         ),
         {0: poisson_trace(43, 9)},
+    )
+    play(
+        "serial_order_lead",
+        "serial_system: orders travel 1, 2 and 3 periods, shipments 2, 1 and 1",
+        serial_system(
+            3,
+            local_holding_cost=[1, 2, 4],
+            stockout_cost=[0, 3, 30],
+            order_lead_time=[1, 2, 3],
+            shipment_lead_time=[2, 1, 1],
+            policy_type="BS",
+            base_stock_level=[24, 23, 32],
+        ),
+        {2: poisson_trace(44, 7)},
     )
     play(
         "owmr_4",

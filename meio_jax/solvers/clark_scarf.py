@@ -60,7 +60,8 @@ def clark_scarf(
     proven by lattice laws on either side of it in the convex order (`meio_jax.solvers.convex_order`), and
     ``details["error"]`` is their distance. They bound the optimum, also where other levels are evaluated, whose cost is
     then only computed. A stage whose local rate is below that of the stage before it should take all there is: its
-    echelon level is infinite.
+    echelon level is infinite. Where orders travel (`Arc.order_delay`) the policy is optimal among those that ship what
+    is owed, and ``local_levels`` is empty: stages that see only themselves pay more.
 
     Args:
       system: a serial `Network`, or plain numbers.
@@ -100,10 +101,11 @@ def clark_scarf(
     found = recursion(rates, laws, system.backlog_cost, levels=levels, tolerance=tolerance, shift=shift)
     reached = np.minimum.accumulate(found.levels)  # no stage can hold more than the stages before it let through
     played = {} if network is None else plays_echelon_levels(network, reached)
+    mail = network is not None and any(network.wiring.order_delay)  # then positions of a stage alone say too little
     return Solution(
         found.cost,
         found.levels,
-        tuple(float(x) for x in reached - np.append(reached[1:], 0.0)),
+        () if mail else tuple(float(x) for x in reached - np.append(reached[1:], 0.0)),
         "Clark-Scarf" if levels is None else "echelon base stock",
         constant,
         _REFERENCE,
