@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, Processes, Shock, build_network, scenario_of
+from meio_jax.adapters.pettingzoo import NodeAgentsEnv
+from meio_jax.env import Env
 from meio_jax.features import feature_names, features
 from meio_jax.observation import echelon_position, observe
+from meio_jax.plot import mermaid
 from meio_jax.policies import AnchoringRule, BaseStock, SeasonalBaseStock
 from meio_jax.policies.scale import scale_of
-from meio_jax.processes import normal, reports
+from meio_jax.processes import normal, poisson, reports
 from meio_jax.rollout import rollout
 from meio_jax.simulator import initial_state
+from meio_jax.topologies import serial
 
 KEY = jax.random.key(0)
 
@@ -106,9 +110,9 @@ def test_features_hold_the_mail():
     source = Processes(demand=normal([3.0, 5.0], [1.0, 1.0]), reporting=reports([1] * 4))
     theta = BaseStock().start(network, jnp.array([3.0, 5.0]))
     run = rollout(network, BaseStock(), theta, source, KEY, periods=12, lanes=3, oldest=1, keep_trajectory=True)
-    seen = jax.tree.map(lambda x: x[-1], run.trajectory.seen)
+    seen = jax.tree.map(lambda x: np.asarray(x)[-1], run.trajectory.seen)
     scale = scale_of(network, jnp.array([[3.0], [5.0]]))
-    names, values = feature_names(network, seen, scale), features(network, seen, scale)
+    names, values = feature_names(network, seen, scale), jax.jit(features)(network, seen, scale)
     assert values.shape == (3, len(names))
     mail = {n: k for k, n in enumerate(names) if n.startswith("mail[")}
     assert len(mail) == 2 + 1 + 3
@@ -116,6 +120,17 @@ def test_features_hold_the_mail():
         arc, slot = name.removeprefix("mail[").removesuffix("]").split(", ")
         e = network.wiring.arcs.index(arc)
         np.testing.assert_allclose(values[:, k], seen.mail[int(slot), e] / scale.arc[e], rtol=1e-6)
+
+
+def test_topologies_pictures_and_agents_know_it():
+    def agents(**numbers):
+        network = serial(3, backlog_cost=9.0, **numbers)
+        return network, NodeAgentsEnv(Env(network, Processes(demand=poisson([3.0]))), 4).observation_spaces
+
+    (network, spaces), (_, without) = agents(order_delay=[1, 2, 2]), agents()
+    assert network.wiring.order_delay == (1, 2, 2)
+    assert mermaid(network).count("2 + 1") == 2
+    assert [spaces[n].shape[0] - without[n].shape[0] for n in network.wiring.nodes] == [1, 2, 2]
 
 
 def test_blocks_carry_the_mail():
