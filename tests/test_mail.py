@@ -110,7 +110,7 @@ def test_features_hold_the_mail():
     source = Processes(demand=normal([3.0, 5.0], [1.0, 1.0]), reporting=reports([1] * 4))
     theta = BaseStock().start(network, jnp.array([3.0, 5.0]))
     run = rollout(network, BaseStock(), theta, source, KEY, periods=12, lanes=3, oldest=1, keep_trajectory=True)
-    seen = jax.tree.map(lambda x: np.asarray(x)[-1], run.trajectory.seen)
+    seen = jax.tree.map(lambda x: x[-1], run.trajectory.seen)
     scale = scale_of(network, jnp.array([[3.0], [5.0]]))
     names, values = feature_names(network, seen, scale), jax.jit(features)(network, seen, scale)
     assert values.shape == (3, len(names))
