@@ -89,11 +89,15 @@ def lots():
         yield case("all_units", [K, i, d, at, price], {"lot": number(lot), "bracket": bracket, "cost": number(cost)})
         lot, bracket, cost = economic_order_quantity_with_incremental_discounts(K, i, d, at, price)
         yield case("incremental", [K, i, d, at, price], {"lot": number(lot), "bracket": bracket, "cost": number(cost)})
+
+
+def plans():
     for h, K, d, c in (
         (2, 500, [90, 120, 80, 70], 0),
         (0.8, 120, [150, 100, 80, 200], 0),
         (0.1, 100, [730, 580, 445, 650, 880], 0),
-        ([2, 1, 3, 2, 1, 2], [300, 90, 500, 120, 800, 60], [90, 0, 80, 70, 10, 55], [4, 6, 3, 5, 2, 7]),
+        # One holding rate: stockpyl charges every period of a wait at the rate of the period in which it was ordered.
+        (2, [300, 90, 500, 120, 800, 60], [90, 0, 80, 70, 10, 55], [4, 6, 3, 5, 2, 7]),
     ):
         q, cost, *_ = wagner_whitin(len(d), h, K, d, c)
         found = {"orders": series(q[1:]), "cost": number(cost)}
@@ -158,6 +162,6 @@ def horizons():
 
 for name, cases in (
     ("newsvendor", newsvendors), ("lots", lots), ("continuous_review", continuous_review),
-    ("reorder_levels", reorder_levels), ("finite_horizon", horizons),
+    ("reorder_levels", reorder_levels), ("finite_horizon", horizons), ("wagner_whitin", plans),
 ):  # fmt: skip
     write("stockpyl", f"single_stage_{name}", {"cases": list(cases())})

@@ -73,13 +73,13 @@ def finite_horizon(
       UnsuitableError: a law is continuous or may be negative, or the laws' lattices differ.
       UnboundedError: in some period, stock that is bought for the end brings more than it costs.
     """
-    laws = _laws(demand)
+    laws, each = _laws(demand)
     numbers = {
         "holding_cost": holding_cost, "backlog_cost": backlog_cost, "fixed_cost": fixed_cost, "unit_cost": unit_cost,
     }  # fmt: skip
     rows = {name: np.atleast_1d(np.asarray(x, float)) for name, x in numbers.items()}
     lengths = {name: row.shape for name, row in rows.items() if row.size != 1 or row.ndim != 1}
-    if len(laws) > 1:
+    if each:
         lengths["demand"] = (len(laws),)
     if periods is not None:
         lengths["periods"] = (periods,)
@@ -141,12 +141,13 @@ def finite_horizon(
     )  # fmt: skip
 
 
-def _laws(demand: Any) -> list[Law]:
+def _laws(demand: Any) -> tuple[list[Law], bool]:
+    """The laws, and whether there is one for each period."""
     several = isinstance(demand, (list, tuple)) and not all(isinstance(d, (int, float, np.number)) for d in demand)
     laws = [as_law(d) for d in demand] if several else [as_law(demand)]
     if len({law.step for law in laws}) > 1:
         raise UnsuitableError("demand: the laws of all periods must live on lattices of one step")
-    return laws
+    return laws, several
 
 
 def _tables(laws: Sequence[Law]) -> tuple[float, list[np.ndarray]]:
