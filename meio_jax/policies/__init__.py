@@ -11,6 +11,7 @@ from meio_jax.policies.guess import initial_levels
 from meio_jax.policies.myopic import Myopic
 from meio_jax.policies.reorder import ReorderLots, ReorderUpTo
 from meio_jax.policies.seasonal import SeasonalBaseStock
+from meio_jax.policies.table import TablePolicy
 from meio_jax.policies.vector_base_stock import VectorBaseStock
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "ReorderUpTo",
     "SeasonalBaseStock",
     "SingleIndex",
+    "TablePolicy",
     "TailoredBaseSurge",
     "VectorBaseStock",
     "initial_levels",

@@ -28,7 +28,7 @@ from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.reachable import Table, double, explore, position_per_order
 from meio_jax.solvers.solution import Solution
 from meio_jax.solvers.state_space import Layout, layout_of, number
-from meio_jax.solvers.value_iteration import Product, Split, backward, iterate, split
+from meio_jax.solvers.iteration import Product, Split, backward, iterate, split
 
 __all__ = ["METHODS", "value_iteration"]
 

@@ -132,7 +132,7 @@ def finite_cost(chain: Chain, periods: int, discount: float = 1.0, warmup: int =
     """Sum of the expected costs of periods ``warmup .. warmup + periods - 1``, the first of them undiscounted."""
     back, mass, total, weight = chain.law.T.tocsr(), distribution_after(chain, warmup), 0.0, 1.0
     for _ in range(periods):
-        total += weight * float(mass @ chain.cost)
+        total += weight * float((mass * chain.cost).sum())  # no BLAS: its threads cost more than they do
         mass, weight = back @ mass, weight * discount
     return total
 
@@ -146,5 +146,5 @@ def discounted_cost(chain: Chain, discount: float, tolerance: float = 1e-10, war
         v, low, high = new, float(change.min()), float(change.max())
         if high - low <= tolerance * max(abs(v + low).max(), 1e-300):
             break
-    at = float(mass @ v)
+    at = float((mass * v).sum())
     return at + low, at + high
