@@ -3,6 +3,7 @@
 import io
 import itertools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -11,6 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from meio_jax import plot
 from meio_jax.errors import InputError, UnknownNameError
 from meio_jax.plot.layout import layout_of
+from meio_jax.policies import BaseStock, CappedBaseStock
 from meio_jax.topologies import assembly, distribution, multi_source, random_dag, serial, tree
 
 NETWORKS = {
@@ -186,3 +188,27 @@ def test_mermaid():
     assert "  n2 --> c4((customer))" in text
     odd = plot.mermaid(serial(1, names=('a "b"\n<c>',)))
     assert 'n0["a &quot;b&quot; &lt;c&gt;"]' in odd
+
+
+def test_an_order_surface_is_what_the_policy_orders():
+    network = serial(1, lead_time=2, holding_cost=1.0, lost_cost=4.0, keep=0.0, integer=True)
+    rule, theta = BaseStock(), {"level": jnp.asarray([[9.0]])}
+    table = plot.orders_by_state(network, rule, theta, range(12), range(4))
+    on_hand, due = np.meshgrid(np.arange(12), np.arange(4))
+    assert (table == np.maximum(9 - on_hand - due, 0)).all()
+    capped = (CappedBaseStock(), {"level": jnp.asarray([[9.0]]), "cap": jnp.asarray([[3.0]])})
+    figure = plot.order_surface(network, {"plain": (rule, theta), "capped": capped}, range(12), range(4))
+    plain, other = figure.axes
+    assert [t.get_text() for t in other.texts] == [f"{min(x, 3):g}" for x in table.ravel()]
+    assert len(other.patches) == (table > 3).sum() and not plain.patches  # what differs from the first is framed
+    with pytest.raises(InputError, match="no such place"):
+        plot.orders_by_state(network, rule, theta, range(3), range(3), arc=1)
+
+
+def test_a_cost_curve_marks_its_minimum():
+    levels = np.arange(5.0)
+    figure = plot.cost_curves(levels, {"a": (levels - 3) ** 2 + 2, "b": 9 - levels}, optimum=1.5)
+    said = [t.get_text() for t in figure.axes[0].texts]
+    assert {"2 at 3", "5 at 4", "optimum 1.5", "a", "b"} <= set(said)
+    with pytest.raises(InputError, match="4 costs for 5 levels"):
+        plot.cost_curves(levels, {"a": np.ones(4)})
