@@ -25,6 +25,8 @@ __all__ = ["LinearModel", "Plan"]
 
 #: What stays of a rounding error when whole quantities are rounded: half a unit.
 HALF = 0.5
+#: Of the largest rate of holding or backlog: too little to change a plan, enough to choose between equal ones.
+HAIR = 1e-4
 
 
 class Plan(NamedTuple):
@@ -47,8 +49,8 @@ class LinearModel:
       whole: lots, minimum orders and fixed costs exactly, and whole units in integer networks: an integer program.
       rationing: also policies that hold stock back with `Decision.allocation` are bounded. Without it a make-to-order
         node sends what it builds.
-      frugal: nothing is ordered on an inner arc that is not shipped, where what is unmet there is lost anyway: smaller,
-        and the plan's orders are its shipments; no bound where lost orders could pay.
+      frugal: nothing is ordered that is not to be shipped at once, unless it pays: owing on inner arcs costs a hair,
+        and nothing is lost there where nothing need be. For planners: without rationing such orders ship as planned.
       terminal: worth of what is left at the end; None: nothing, as in the simulator.
     """
 
@@ -123,7 +125,7 @@ class LinearModel:
         if self.available is None:  # suppliers ship whatever is ordered
             for name in ("backlog", "lost"):
                 self.upper[at[name][:, :inner][:, outside]] = 0.0
-        if self.frugal:
+        if self.frugal and self.available is None and not w.mail_slots and not k.lost_cost[:inner].any():
             self.upper[at["lost"][:, :inner]] = np.where(k.keep[:inner] == 0, 0.0, self.upper[at["lost"][:, :inner]])
         fix("early", np.where(to_order & self.ships_first, np.inf, 0.0))
         fix("stock", k.storage)
@@ -381,6 +383,9 @@ class LinearModel:
         add("components", p * k.component_holding_cost)
         add("backlog", p * k.backlog_cost)
         add("lost", p * k.lost_cost)
+        if self.frugal:
+            owing = np.arange(self.wiring.n_arcs) < self.wiring.n_inner
+            add("backlog", p * owing * HAIR * max(k.holding_cost.max(), k.backlog_cost.max()))
         add("sold", -p * k.price)
         add("scrapped", p * k.scrap_cost)
         add("started", p * rate * k.operating_cost)

@@ -39,9 +39,12 @@ POINTS = 240
 
 
 def quantiles(law: Law, points: int = POINTS) -> np.ndarray:
-    """``[points]`` equally likely values of a law: the middles of its quantile strata, shifted to its mean."""
-    x = np.array([law.ppf((i + 0.5) / points) for i in range(points)])
-    return x + (law.mean - x.mean())
+    """``[points]`` equally likely values of a law: the middles of its quantile strata, brought to its mean.
+
+    Nothing below 0: a normal law is cut off there.
+    """
+    x = np.maximum([law.ppf((i + 0.5) / points) for i in range(points)], 0.0)
+    return x * (law.mean / x.mean()) if x.any() else x
 
 
 def outlook_of(demand: Processes | Sequence[Law], periods: int, *, points: int = POINTS, seed: int = 7) -> np.ndarray:
@@ -160,20 +163,11 @@ class RollingPlan:
             if terminal != "replacement":
                 raise InputError(f"terminal = {terminal!r} must be 'replacement', a Terminal or None")
             terminal = replacement_values(network)
-        inner = network.wiring.n_inner
-        lost = None if network.lost_cost is None else np.asarray(network.lost_cost)[:inner]
-        return (
-            LinearModel(
-                network,
-                tree,
-                available=share,
-                weights=self.discount ** np.arange(horizon),
-                rationing=False,
-                frugal=share is None and not network.wiring.mail_slots and (lost is None or not lost.any()),
-                terminal=terminal,
-            ),
-            tree,
+        weights = self.discount ** np.arange(horizon)
+        model = LinearModel(
+            network, tree, available=share, weights=weights, rationing=False, frugal=True, terminal=terminal
         )
+        return model, tree
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -185,10 +179,10 @@ class ScenarioTree(RollingPlan):
     every future gets strata in an order of its own (a Latin hypercube), drawn with ``seed``.
 
     Attributes:
-      branching: children in the next periods, such as (5, 3, 2): 30 futures.
+      branching: children in the next periods, such as (4, 2, 2): 16 futures.
     """
 
-    branching: tuple[int, ...] = (5, 3, 2)
+    branching: tuple[int, ...] = (4, 2, 2)
     seed: int = 0
 
     def __post_init__(self) -> None:
