@@ -18,6 +18,9 @@ from meio_jax.policies.scale import scale_of
 from meio_jax.processes import normal, poisson, reports
 from meio_jax.rollout import rollout
 from meio_jax.simulator import initial_state
+from meio_jax.solvers.laws import Poisson
+from meio_jax.solvers.methods import method_named
+from meio_jax.solvers.problem import Problem
 from meio_jax.topologies import serial
 
 KEY = jax.random.key(0)
@@ -140,3 +143,18 @@ def test_blocks_carry_the_mail():
     whole = rollout(network, rule, theta, scenario_of(demand), KEY)
     blocks = rollout(network, rule, theta, scenario_of(demand), KEY, block=2)
     np.testing.assert_allclose(blocks.totals.cost, whole.totals.cost, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["base_stock", "s_S", "r_nQ", "clark_scarf"])
+def test_mail_to_a_supplier_is_a_longer_lead_time_that_costs_nothing(name):
+    def one(lead_time, order_delay):
+        arcs = [
+            Arc(OUTSIDE, "shop", lead_time=lead_time, order_delay=order_delay, transit_holding_cost=0.5),
+            Arc("shop", CUSTOMER, backlog_cost=9.0),
+        ]
+        network = build_network([Node("shop", 1.0)], arcs, integer=True)
+        return method_named(name)(Problem(network, Processes(demand=poisson([3.0])), (Poisson(3.0),)))
+
+    mail, road = one(1, 2), one(3, 0)
+    assert mail.cost == pytest.approx(road.cost - 0.5 * 2 * 3.0, rel=1e-9)
+    np.testing.assert_array_equal(jax.tree.leaves(mail.theta), jax.tree.leaves(road.theta))

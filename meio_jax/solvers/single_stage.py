@@ -216,14 +216,17 @@ def single_stage(network: Network, *, takes: Collection[str] = (), lane: int | N
     def number(name: str, row: int = 0) -> float:
         return float(numbers(network, name, row + 1, lane=lane)[row])
 
+    # To a supplier without limits an order in the mail is as good as goods on their way, but costs nothing.
+    mail = network.wiring.order_delay[0]
+    transit = number("transit_holding_cost")
     return Stage(
         holding_cost=number("holding_cost"),
         backlog_cost=number("backlog_cost", network.wiring.n_inner),
-        lead_time=float(lead_times(network, lane)[0]),
+        lead_time=float(lead_times(network, lane)[0]) + mail,
         fixed_cost=number("fixed_order_cost"),
         timing=network.wiring.timing,
-        transit_cost=number("transit_holding_cost"),
-        unit_cost=number("unit_cost") + number("operating_cost") - number("price"),
+        transit_cost=transit,
+        unit_cost=number("unit_cost") + number("operating_cost") - number("price") - transit * mail,
         lot=number("lot_size"),
     )
 
