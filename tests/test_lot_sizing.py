@@ -12,7 +12,15 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
-from meio_jax.errors import InputError, NumberError, UnboundedError, UnknownNameError, UnsuitableError
+from meio_jax.errors import (
+    InputError,
+    NumberError,
+    ParameterError,
+    UnboundedError,
+    UnknownNameError,
+    UnsuitableError,
+)
+from meio_jax.solvers.compound_poisson import CompoundPoisson
 from meio_jax.solvers.continuous_review import APPROXIMATIONS, r_Q, r_Q_approximation, r_Q_cost
 from meio_jax.solvers.eoq import DISCOUNTS, eoq, eoq_cost, eoq_discounts
 from meio_jax.solvers.laws import Normal, Pmf, Poisson
@@ -153,21 +161,23 @@ def test_continuous_review_of_stockpyl(case):
     same({"cost": found.cost, **found.numbers}, case["found"], rel=2e-7)
 
 
-def played_events(rng, rate, lead, h, b, K, reorder, lot, events):
+def played_events(rng, rate, lead, h, b, K, reorder, lot, events, sizes=(0.0, 1.0)):
     """Costs per unit of time of stretches of events, one by one: demand lowers the position, an order lifts it."""
     now, net, position, coming, cost = 0.0, reorder + lot, reorder + lot, [], 0.0
     means, before, start = [], 0.0, 0.0
+    asked = rng.choice(len(sizes), events + 1, p=sizes)
     for k in range(1, events + 1):
         ask = now + rng.exponential(1 / rate)
-        while coming and coming[0] <= ask:
-            came = heapq.heappop(coming)
+        while coming and coming[0][0] <= ask:
+            came, lots = heapq.heappop(coming)
             cost += (came - now) * (h * max(net, 0) + b * max(-net, 0))
-            now, net = came, net + lot
+            now, net = came, net + lots
         cost += (ask - now) * (h * max(net, 0) + b * max(-net, 0))
-        now, net, position = ask, net - 1, position - 1
+        now, net, position = ask, net - asked[k], position - asked[k]
         if position <= reorder:
-            heapq.heappush(coming, now + lead)
-            position, cost = position + lot, cost + K
+            more = lot * ((reorder - position) // lot + 1)
+            heapq.heappush(coming, (now + lead, more))
+            position, cost = position + more, cost + K
         if k % (events // 40) == 0:
             means.append((cost - before) / (now - start))
             before, start = cost, now
@@ -180,6 +190,38 @@ def test_an_r_Q_costs_what_its_events_do(rngs):
         found = r_Q(Poisson(rate), lead, h, b, K)
         means = played_events(rngs.numpy, *numbers, found.numbers["reorder"], found.numbers["lot"], 40_000)
         assert means.mean() == pytest.approx(found.cost, abs=5 * means.std(ddof=1) / math.sqrt(means.size))
+
+
+def test_customers_who_ask_for_several_units(rngs):
+    """Against events, against an enumeration of numbers of customers, and against the best of a grid."""
+    sizes, given_ = np.array([0.0, 0.5, 0.2, 0.0, 0.3]), (1.25, 1.0, 9.0, 25.0)
+    law = CompoundPoisson(3.0, Pmf(sizes))
+    found = r_Q(law, *given_)
+    r, Q = found.numbers["reorder"], found.numbers["lot"]
+    means = played_events(rngs.numpy, 3.0, *given_, r, Q, 40_000, sizes)
+    assert means.mean() == pytest.approx(found.cost, abs=5 * means.std(ddof=1) / math.sqrt(means.size))
+    assert found.cost == pytest.approx(
+        min(r_Q_cost(s, lot, law, *given_) for lot in range(1, 40) for s in range(-20, 25)), rel=1e-12
+    )
+    for mean in (0.7, 40.0):  # one recursion, and several
+        table, customers = np.zeros(600), np.ones(1)
+        for k in range(140):
+            table[: customers.size] += stats.poisson.pmf(k, mean) * customers
+            customers = np.convolve(customers, sizes)[:600]
+        wide = CompoundPoisson(mean / 2.5, Pmf(sizes)).over(2.5)
+        first, p = wide.lattice(1.0)
+        assert p == pytest.approx(table[int(first) : int(first) + p.size], abs=1e-15)
+        assert (wide.mean, wide.sd) == pytest.approx((Pmf(p, first).mean, Pmf(p, first).sd), rel=1e-9)
+    # Customers who ask for one each are Poisson demand, under either review.
+    one = CompoundPoisson(5.0, Pmf(np.array([0.0, 1.0])))
+    assert r_Q(one, *given_).cost == pytest.approx(r_Q(Poisson(5), *given_).cost, rel=1e-12)
+    assert s_S(Stage(1, 9, 2, 5), one).cost == pytest.approx(s_S(Stage(1, 9, 2, 5), Poisson(5)).cost, rel=1e-12)
+    with pytest.raises(UnsuitableError, match="multiples of 2 only"):
+        r_Q(CompoundPoisson(5.0, Pmf(np.array([0.0, 0.0, 1.0]))), *given_)
+    with pytest.raises(ParameterError, match="rate = -1"):
+        CompoundPoisson(-1.0, Pmf(sizes))
+    with pytest.raises(ParameterError, match="smallest is -1"):
+        CompoundPoisson(1.0, Pmf(sizes, -1.0))
 
 
 rates = st.tuples(st.floats(0, 3), st.floats(0.2, 5), st.floats(0.5, 30))  # lead time, holding, backlog
@@ -267,7 +309,9 @@ def test_without_a_fixed_cost_r_Q_is_base_stock():
         assert found.cost == pytest.approx(best.cost, rel=1e-12)
         assert found.numbers["reorder"] + found.numbers["lot"] == pytest.approx(best.echelon_levels[0])
         # The lot of normal demand vanishes with the fixed cost, without a jump of the cost.
-        assert r_Q(law, 2.0, 1.0, 9.0, 1e-12).cost == pytest.approx(best.cost, rel=1e-6)
+        costs = [r_Q(law, 2.0, 1.0, 9.0, K).cost for K in (1e-300, 1e-15, 1e-11, 1e-9, 1e-6)]
+        assert costs == sorted(costs)
+        assert costs[0] == pytest.approx(best.cost, rel=1e-12) and costs[-1] == pytest.approx(best.cost, rel=1e-4)
 
 
 # --- Numbers at fault ------------------------------------------------------------------------------------------------
@@ -292,7 +336,7 @@ def test_without_a_fixed_cost_r_Q_is_base_stock():
         (NumberError, "demand = 0", lambda: r_Q(Poisson(0), 1, 1, 9, 5)),
         (NumberError, "lot = 2.5", lambda: r_Q(Poisson(5), 1, 1, 9, 5, lot=2.5)),
         (NumberError, "lot = 0 units", lambda: r_Q(Normal(5, 1), 1, 1, 9, 5, lot=0)),
-        (NumberError, "reorder = 0.5 must be whole", lambda: r_Q_cost(0.5, 2, Poisson(5), 1, 1, 9, 5)),
+        (NumberError, "reorder = 0.5 must be a whole", lambda: r_Q_cost(0.5, 2, Poisson(5), 1, 1, 9, 5)),
         (NumberError, "reorder = nan", lambda: r_Q_cost(float("nan"), 2, Poisson(5), 1, 1, 9, 5)),
         (UnknownNameError, "approximation 'best'", lambda: r_Q_approximation("best", Poisson(5), 1, 1, 9, 5)),
         (UnsuitableError, "exact for Poisson", lambda: r_Q_approximation("eil", Poisson(5), 1, 1, 9, 5)),

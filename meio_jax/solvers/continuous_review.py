@@ -4,6 +4,8 @@ Rates are per unit of *time*, not per period: an order of Q leaves at the moment
 to r and arrives a lead time later. D is the demand of the lead time, G(y) = h E[y - D]+ + b E[D - y]+, and
 
     c(r, Q) = (K d + sum_{y = r+1 .. r+Q} G(y)) / Q      Poisson demand, one by one: optimal among all policies
+    c(r, Q) = (K m E[min(X, Q)] + sum G(y)) / Q          compound Poisson: m customers, each asking for X; as many lots
+                                                         as lift the position above r, the best of this kind of policy
     c(r, Q) = (K d + integral_r^{r+Q} G(y) dy) / Q       normal demand, taken as a diffusion that falls without jumps
 
 The sum is minimised by the sweep of `meio_jax.solvers.lot_size`. The integral is known in closed form through the
@@ -26,6 +28,7 @@ from scipy import optimize, special
 
 from meio_jax.elements import LARGEST
 from meio_jax.errors import NumberError, UnboundedError, UnknownNameError, UnsuitableError
+from meio_jax.solvers.compound_poisson import CompoundPoisson
 from meio_jax.solvers.eoq import eoq
 from meio_jax.solvers.laws import Law, Normal, Poisson, as_law
 from meio_jax.solvers.lot_size import best_lots, lots_cost, whole_lots
@@ -37,10 +40,11 @@ __all__ = ["APPROXIMATIONS", "r_Q", "r_Q_approximation", "r_Q_cost"]
 
 #: Each finds r and Q in its own way; what they cost is exact for all.
 APPROXIMATIONS = ("eoqb", "eoq_ss", "eil", "loss")
-_ONE = np.array([0.0, 1.0])  # units are asked for one by one
 
 
-def _law(demand: Any, lead_time: float, holding_cost: float, backlog_cost: float, fixed_cost: float) -> tuple[Law, Law]:
+def _law(
+    demand: Any, lead_time: float, holding_cost: float, backlog_cost: float, fixed_cost: float
+) -> tuple[Normal | Poisson | CompoundPoisson, Law]:
     """Demand of a unit of time, and of the lead time. Raises as `r_Q`."""
     check_rates("money/unit/time", holding_cost=holding_cost, backlog_cost=backlog_cost)
     check_rates("money/order", fixed_cost=fixed_cost)
@@ -50,13 +54,23 @@ def _law(demand: Any, lead_time: float, holding_cost: float, backlog_cost: float
         if x == 0:
             raise UnboundedError(f"{name} is 0: there is no best policy, the rarer an order the better; give it")
     law = as_law(demand)
-    if not isinstance(law, (Normal, Poisson)):
+    if not isinstance(law, (Normal, Poisson, CompoundPoisson)):
         raise UnsuitableError(
-            "continuous review takes Poisson or normal demand: `r_nQ` takes any demand per period, in whole units"
+            "continuous review takes Poisson, CompoundPoisson or Normal demand; `r_nQ` takes any demand per period"
         )
     if not law.mean > 0:
         raise NumberError(f"demand = {law.mean:g} per unit of time must be positive")
     return law, law.over(lead_time)
+
+
+def _customers(law: Poisson | CompoundPoisson) -> tuple[float, np.ndarray]:
+    """How many come in a unit of time, and ``[K]`` probabilities of what one asks for, in steps."""
+    if isinstance(law, Poisson):
+        return law.mean, np.array([0.0, 1.0])
+    common = int(np.gcd.reduce(np.flatnonzero(law.sizes)))
+    if common != 1:
+        raise UnsuitableError(f"customers ask for multiples of {common * law.step:g} only: count in these")
+    return law.rate, law.sizes
 
 
 def _position_cost(lead: Law, h: float, b: float) -> Callable[[Any], np.ndarray]:
@@ -90,7 +104,7 @@ def r_Q(
     """The best (r, Q) policy and its long-run average cost per unit of time.
 
     Args:
-      demand: of one unit of time, `Poisson` or `Normal`.
+      demand: of one unit of time, `Poisson`, `CompoundPoisson` or `Normal`.
       lead_time: units of time.
       holding_cost, backlog_cost: money per unit and unit of time.
       fixed_cost: money per order.
@@ -101,7 +115,7 @@ def r_Q(
       continuously: the lot is 0, and the cost that of base stock.
 
     Raises:
-      UnsuitableError: demand is neither; says which method can.
+      UnsuitableError: demand is none of these; says which method can.
       NumberError: a number is NaN, negative or absurdly large, or the lot is not positive (for Poisson: not whole).
       UnboundedError: a rate is 0.
     """
@@ -109,11 +123,13 @@ def r_Q(
     law, lead = _law(demand, lead_time, h, b, fixed)
     start = newsvendor(lead, h, b).echelon_levels[0]
     G = _position_cost(lead, h, b)
-    if isinstance(law, Poisson):
-        guess = max(1, round(eoq(fixed, h, law.mean, backlog_cost=b).numbers["lot"]))
-        whole = 0 if lot is None else whole_lots("lot", lot, 1.0)
-        found = best_lots(G, round(start), _ONE, fixed * law.mean, guess=guess, lot=whole)
-        return _solution(found.reorder, found.lot, found.cost, law, "(r, Q), exact", lot is None)
+    if isinstance(law, (Poisson, CompoundPoisson)):
+        (rate, sizes), step = _customers(law), law.step
+        guess = max(1, round(eoq(fixed, h, law.mean, backlog_cost=b).numbers["lot"] / step))
+        whole = 0 if lot is None else whole_lots("lot", lot, step)
+        found = best_lots(lambda y: G(step * y), round(start / step), sizes, fixed * rate, guess=guess, lot=whole)
+        best = lot is None and isinstance(law, Poisson)
+        return _solution(found.reorder * step, found.lot * step, found.cost, law, "(r, Q), exact", best)
     if lot is not None:
         reorder = _normal_reorder(G, start, _positive(lot))
         return _solution(
@@ -122,6 +138,13 @@ def r_Q(
     base = eoq(fixed, h, law.mean, backlog_cost=b)
     if fixed == 0:
         return _solution(start, 0.0, float(G(start)), law, "(r, Q), exact", True)
+    if lead.sd:
+        # So near its minimum G is a parabola, and what a fixed cost this small adds is lost in the rounding of G.
+        bend = (h + b) * math.exp(-0.5 * ((start - lead.mean) / lead.sd) ** 2) / (lead.sd * math.sqrt(2 * math.pi))
+        half = (1.5 * fixed * law.mean / bend) ** (1 / 3)
+        if half < 1e-4 * lead.sd:
+            cost = float(G(start)) + 0.5 * bend * half**2
+            return _solution(start - half, 2 * half, cost, law, "(r, Q), exact", True)
     # No demand that varies makes a position dearer than G(y*) and the deterministic cost of being off it.
     cost = float(G(start)) + base.cost
     for _ in range(100):
@@ -178,10 +201,12 @@ def r_Q_cost(
         raise NumberError(f"reorder = {reorder:g} must be finite")
     if isinstance(law, Normal):
         return _normal_cost(lead, law.mean, holding_cost, backlog_cost, fixed_cost, reorder, _positive(lot))
-    if reorder != round(reorder):
-        raise NumberError(f"reorder = {reorder:g} must be whole: Poisson demand is")
-    G = _position_cost(lead, holding_cost, backlog_cost)
-    return lots_cost(G, round(reorder), whole_lots("lot", lot, 1.0), _ONE, fixed_cost * law.mean)
+    step = law.step
+    if abs(reorder / step - round(reorder / step)) > 1e-9:
+        raise NumberError(f"reorder = {reorder:g} must be a whole multiple of {step:g}, as demand is")
+    G, (rate, sizes) = _position_cost(lead, holding_cost, backlog_cost), _customers(law)
+    lots = whole_lots("lot", lot, step)
+    return lots_cost(lambda y: G(step * y), round(reorder / step), lots, sizes, fixed_cost * rate)
 
 
 def r_Q_approximation(
@@ -196,7 +221,7 @@ def r_Q_approximation(
       of time.
     - ``"loss"``: loss functions (Hadley and Whitin): Q = sqrt(2 (K d + (h + b) n2(r)) / h) and n(r) = h Q / (h + b).
 
-    For Poisson demand, ``"eoqb"`` and ``"eoq_ss"`` are rounded to whole units; the others are for normal demand.
+    Where demand is in whole units, ``"eoqb"`` and ``"eoq_ss"`` are rounded to them; the others are for normal demand.
 
     Returns:
       cost: exact for the r and Q found; numbers as for `r_Q`, and ``model_cost``, what the approximation itself takes
@@ -213,18 +238,18 @@ def r_Q_approximation(
     law, lead = _law(demand, lead_time, h, b, fixed_cost)
     if fixed_cost == 0:
         raise NumberError("fixed_cost is 0: without it there is no lot; `base_stock` is for that")
-    whole = isinstance(law, Poisson)
+    step = law.step
     model: dict[str, float] = {}
     if kind == "eoqb":
         size = eoq(fixed_cost, h, law.mean, backlog_cost=b).numbers["lot"]
-        found = r_Q(law, lead_time, h, b, fixed_cost, lot=max(1, round(size)) if whole else size)
+        found = r_Q(law, lead_time, h, b, fixed_cost, lot=step * max(1, round(size / step)) if step else size)
         return found.replace(method="(r, Q), eoqb")
     if kind == "eoq_ss":
         reorder, size = newsvendor(lead, h, b).echelon_levels[0], eoq(fixed_cost, h, law.mean).numbers["lot"]
-        if whole:
-            reorder, size = round(reorder), max(1, round(size))
+        if step:
+            reorder, size = step * round(reorder / step), step * max(1, round(size / step))
     else:
-        if whole:
+        if step:
             raise UnsuitableError(f"approximation {kind!r} is for normal demand; `r_Q` is exact for Poisson demand")
         reorder, size, model = _in_turns(kind, law.mean, lead, h, b, fixed_cost)
     cost = r_Q_cost(reorder, size, law, lead_time, h, b, fixed_cost)
@@ -273,7 +298,10 @@ def _inverse_loss(lead: Law, value: float) -> float:
 
 def _solution(reorder: float, lot: float, cost: float, law: Law, method: str, best: bool) -> Solution:
     bounds: dict[str, Any] = {"claim": "optimal", "lower_bound": cost} if best else {}
-    orders = law.mean / lot if lot else math.inf
+    if isinstance(law, CompoundPoisson):
+        orders = law.rate * float(np.minimum(law.step * np.arange(law.sizes.size), lot) @ law.sizes) / lot
+    else:
+        orders = law.mean / lot if lot else math.inf
     return Solution(
         cost, method=method, reference="Federgruen & Zheng 1992; Zheng 1992", upper_bound=cost,
         numbers={"reorder": float(reorder), "lot": float(lot), "orders": orders}, **bounds,

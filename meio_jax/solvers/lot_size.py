@@ -145,9 +145,7 @@ def r_nQ(system: Network | Stage, demand: Any, *, lot: float | None = None, lane
     start = round(newsvendor(law.over(stage.covered), h, b).echelon_levels[0] / step)
     G = stage.position_cost(law)
     guess = max(1, round(math.sqrt(2 * stage.fixed_cost * law.mean * (h + b) / (h * b)) / step))
-    found = best_lots(
-        lambda y: G(step * y), start, p, stage.fixed_cost, guess=guess, lot=given, multiple=multiple
-    )  # fmt: skip
+    found = best_lots(lambda y: G(step * y), start, p, stage.fixed_cost, guess=guess, lot=given, multiple=multiple)
     solution = _solution(stage, law, p, system, found.reorder, found.lot, step, found.cost, "(r, nQ), exact")
     optimal = stage.fixed_cost == 0 and found.lot == multiple
     bounds = {"claim": "optimal", "lower_bound": solution.cost} if optimal else {}
