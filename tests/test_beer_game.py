@@ -24,6 +24,7 @@ from meio_jax.solvers.laws import Poisson
 from meio_jax.solvers.played import played
 from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.serial import SerialSystem, serial_system
+from meio_jax.solvers.shang_song import shang_song
 from meio_jax.solvers.state_space import unusable
 from meio_jax.solvers.tree import not_tree
 
@@ -118,11 +119,14 @@ def test_clark_scarf_of_the_games():
         problem, known = GAMES[name].problem, GAMES[name].known[0]
         found = clark_scarf(problem.network, problem.laws[0])
         assert found.cost == pytest.approx(known.cost, abs=known.precision + 1e-9)
+        assert (found.claim, found.lower_bound, found.local_levels) == ("exact", -np.inf, ())
     slow = beer_game(mail=(1, 4, 2, 2), backlog_cost=(0.0, 0.0, 0.0, 10.0))
     with pytest.raises(UnsuitableError, match="travels longer"):
         clark_scarf(slow, Poisson(4.0))
     for refuse in (not_tree, unusable):
         assert "orders travel (order_delay)" in refuse(slow)
+    with pytest.raises(UnsuitableError, match="orders travel"):
+        shang_song(beer_game(backlog_cost=(0.0, 0.0, 0.0, 10.0)), Poisson(4.0))
 
 
 @pytest.mark.parametrize("game, k", [("uniform", 0), ("uniform", 1), ("uniform_8", 0), ("normal", 0), ("normal", 1)])

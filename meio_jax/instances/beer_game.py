@@ -139,7 +139,7 @@ def _normal() -> Problem:
     return _problem(network, normal([10.0], [2.0]), Normal(10.0, 2.0), None)
 
 
-_CENTRAL = "a planner who sees all stages, and lets leave what is owed"
+_CENTRAL = "of a planner who sees all stages, among policies that ship what is owed"
 _LOCAL = "every player sees his own stage only"
 
 

@@ -60,8 +60,11 @@ def clark_scarf(
     proven by lattice laws on either side of it in the convex order (`meio_jax.solvers.convex_order`), and
     ``details["error"]`` is their distance. They bound the optimum, also where other levels are evaluated, whose cost is
     then only computed. A stage whose local rate is below that of the stage before it should take all there is: its
-    echelon level is infinite. Where orders travel (`Arc.order_delay`) the policy is optimal among those that ship what
-    is owed, and ``local_levels`` is empty: stages that see only themselves pay more.
+    echelon level is infinite.
+
+    Where orders travel between stages (`Arc.order_delay`) the policy is optimal among those that ship what is owed, so
+    its cost is claimed to be exact only, without a lower bound; ``local_levels`` is then empty, as stages that see only
+    themselves pay more.
 
     Args:
       system: a serial `Network`, or plain numbers.
@@ -101,7 +104,10 @@ def clark_scarf(
     found = recursion(rates, laws, system.backlog_cost, levels=levels, tolerance=tolerance, shift=shift)
     reached = np.minimum.accumulate(found.levels)  # no stage can hold more than the stages before it let through
     played = {} if network is None else plays_echelon_levels(network, reached)
-    mail = network is not None and any(network.wiring.order_delay)  # then positions of a stage alone say too little
+    # With mail between stages a planner who orders early and holds back what is owed could still ship on later news.
+    mail = network is not None and any(
+        network.wiring.order_delay[e] for e in range(stages) if network.wiring.src[e] >= 0
+    )
     return Solution(
         found.cost,
         found.levels,
@@ -109,8 +115,8 @@ def clark_scarf(
         "Clark-Scarf" if levels is None else "echelon base stock",
         constant,
         _REFERENCE,
-        claim="optimal" if levels is None else "exact",
-        lower_bound=found.lower,
+        claim="optimal" if levels is None and not mail else "exact",
+        lower_bound=-math.inf if mail else found.lower,
         upper_bound=found.upper,
         details={"error": found.upper - found.lower, "fineness": found.fineness},
         **played,

@@ -84,8 +84,8 @@ class SerialSystem:
         return mean * (float(np.dot(self.transit_cost, self.lead_time)) + self.unit_cost)
 
 
-def not_serial(network: Network, *, lane: int | None = None) -> str | None:
-    """Why a network is no serial system with backorders; None where it is one."""
+def not_serial(network: Network, *, lane: int | None = None, mail: bool = True) -> str | None:
+    """Why a network is no serial system with backorders; None where it is one. ``mail``: orders may travel."""
     w = network.wiring
     inner, last = range(w.n_inner), w.n_nodes - 1
     chain = all(w.src[e] == w.dst[e] - 1 for e in inner) and sorted(w.dst[: w.n_inner]) == list(range(w.n_nodes))
@@ -99,7 +99,7 @@ def not_serial(network: Network, *, lane: int | None = None) -> str | None:
             "an order from below travels longer than a stage's own order and shipment together, so that the planner "
             "refills it in time for every order; leave that stage out"
         )
-    return obstacle(network, lane=lane, allowed=("order_delay",))
+    return obstacle(network, lane=lane, allowed=("order_delay",) if mail else ())
 
 
 def _without_mail(network: Network, lane: int | None) -> np.ndarray:

@@ -91,6 +91,8 @@ def shang_song(
         raise NumberError(f"weight = {weight:g} must lie in [0, 1]")
     if rounding not in ROUNDINGS:
         raise UnknownNameError(f"rounding {rounding!r} is not one of {', '.join(ROUNDINGS)}")
+    if isinstance(system, Network) and (reason := not_serial(system, lane=lane, mail=False)) is not None:
+        raise UnsuitableError(reason)
     plain = serial_system(system, lane=lane) if isinstance(system, Network) else system
     law = as_law(demand)
     low, high = newsvendor_levels(plain, law)
@@ -128,7 +130,7 @@ def _newsvendor_bound(system: SerialSystem, law: Law) -> float:
 
 
 def _unfit(problem: Problem) -> str | None:
-    reason = not_average(problem) or not_serial(problem.network)
+    reason = not_average(problem) or not_serial(problem.network, mail=False)
     if reason is None and not all(x > 0 for x in serial_system(problem.network).echelon_holding_cost):
         return "the newsvendor bounds need holding rates that rise downstream; `clark_scarf` does not"
     return reason
