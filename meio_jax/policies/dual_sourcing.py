@@ -41,6 +41,8 @@ def two_sources(network: Network) -> tuple[list[int], list[int]]:
     w = network.wiring
     if network.lead_time is not None:
         raise InputError("lead times must be fixed in the wiring, so that the quick source is known")
+    if w.mail_slots:
+        raise InputError("orders that travel have no place in these rules: add order_delay to the lead time")
     quick, slow = [], []
     for m, arcs in enumerate(w.arcs_of_input):
         node = w.nodes[w.node_of_input[m]]

@@ -195,9 +195,9 @@ class _Tails:
 
 
 def myopic_table(network: Network, probabilities: Any, *, steps: int = 1) -> tuple[TablePolicy, dict[str, Array]]:
-    """The myopic rule of one or two ``steps`` as a table over all states that it can lead to.
+    """The myopic rule of one or two ``steps`` as a table over the states that it can lead to.
 
-    One step is `Myopic`, computed apart from it; two steps are myopic-2.
+    Other states count as the nearest. One step is `Myopic`, computed apart from it; two steps are myopic-2.
 
     Args:
       probabilities: ``[K]`` of demand 0, 1, ... in a period.

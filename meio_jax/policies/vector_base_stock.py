@@ -33,6 +33,8 @@ def one_source(network: Network) -> int:
         )
     if w.min_lead_time != w.max_lead_time or network.lead_time is not None:
         raise InputError("this rule reads the pipeline slot by slot and needs a lead time that is fixed in the wiring")
+    if w.mail_slots:
+        raise InputError("orders that travel have no place in this rule: add order_delay to the lead time")
     return w.lead_time[0]
 
 

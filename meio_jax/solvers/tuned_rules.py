@@ -36,7 +36,7 @@ from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.search import search
 from meio_jax.solvers.solution import Solution
 
-__all__ = ["METHODS", "best_rule", "myopic", "standard_vector_base_stock"]
+__all__ = ["METHODS", "best_rule", "myopic", "probabilities", "standard_vector_base_stock", "vector_base_stock"]
 
 #: Candidates that are costed exactly at most.
 BUDGET = 600
