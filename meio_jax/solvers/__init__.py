@@ -8,6 +8,7 @@ from meio_jax.solvers.dynamic_program import value_iteration
 from meio_jax.solvers.eoq import eoq, eoq_cost, eoq_discounts
 from meio_jax.solvers.federgruen_zipkin import federgruen_zipkin
 from meio_jax.solvers.finite_horizon import finite_horizon
+from meio_jax.solvers.guaranteed_service import ServiceModel
 from meio_jax.solvers.laws import Law, Normal, Pmf, Poisson, as_law, clipped_normal, discretised
 from meio_jax.solvers.lot_size import r_nQ, r_nQ_cost
 from meio_jax.solvers.metric import metric
@@ -17,6 +18,10 @@ from meio_jax.solvers.policy_evaluation import policy_cost
 from meio_jax.solvers.reorder_levels import power_approximation, s_S, s_S_cost
 from meio_jax.solvers.rosling import rosling
 from meio_jax.solvers.search import SearchResult, search
+from meio_jax.solvers.service_cost import service_cost
+from meio_jax.solvers.service_milp import guaranteed_service_milp
+from meio_jax.solvers.service_network import service_model
+from meio_jax.solvers.service_tree import guaranteed_service
 from meio_jax.solvers.shang_song import shang_song
 from meio_jax.solvers.single_stage import Stage, single_stage
 from meio_jax.solvers.solution import Solution
@@ -31,6 +36,7 @@ __all__ = [
     "Poisson",
     "SearchResult",
     "SerialSystem",
+    "ServiceModel",
     "Solution",
     "Stage",
     "TreeSystem",
@@ -46,6 +52,8 @@ __all__ = [
     "eoq_discounts",
     "federgruen_zipkin",
     "finite_horizon",
+    "guaranteed_service",
+    "guaranteed_service_milp",
     "metric",
     "newsvendor",
     "newsvendor_profit",
@@ -64,6 +72,8 @@ __all__ = [
     "s_S_cost",
     "search",
     "serial_system",
+    "service_cost",
+    "service_model",
     "shang_song",
     "silver_meal",
     "single_stage",

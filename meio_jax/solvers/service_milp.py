@@ -2,10 +2,10 @@
 
 The cost of a stage is a concave function of its net replenishment time. Put in its place the broken line through it at
 some whole times: it lies below, so that the least cost with lines is a lower bound, and the true cost of the service
-times that attain it is an upper one. Then break the lines where these times lie, and solve again (Magnanti and
-others 2006). A line is broken at a new whole time in every round, so bounds meet; as stages mostly hold
-stock for their whole replenishment time or for none of it, they meet soon. With the pieces chosen, what remains is a
-linear program over differences of times: its vertices are whole, and no service time needs to be declared so.
+times that attain it is an upper one. Then break the lines where these times lie, and solve again (Magnanti and others
+2006). A line is broken at a new whole time in every round, so the bounds meet; as stages mostly hold stock for all of
+their replenishment time or for none of it, they meet soon. With the pieces chosen, what remains is a linear program in
+differences of times: its vertices are whole, and no service time needs to be declared so.
 
 Magnanti, Shen, Shu, Simchi-Levi and Teo, Operations Research Letters 34(2), 2006; Humair and Willems, Operations
 Research 59(3), 2011, https://doi.org/10.1287/opre.1100.0913.
@@ -105,11 +105,10 @@ class _Lines:
         self.model = model
         self.cost = [model.stock_cost(j) for j in range(len(model.nodes))]
         self.scale = max(float(c[-1]) for c in self.cost) or 1.0
-        self.breaks: list[list[int]] = []
+        self.breaks: list[list[int]] = []  # one line over all that is possible: the first program is a linear one
         for j, most in enumerate(model.longest):
             own = model.shortest_wait[j] + model.processing_time[j]
-            least = max(0, own - model.outbound[j]) if math.isfinite(model.outbound[j]) else 0
-            self.breaks.append(sorted({int(least), max(own, int(least)), most}))
+            self.breaks.append(sorted({int(max(0.0, own - model.outbound[j])), most}))
 
     def broken_at(self, times: tuple[int, ...]) -> bool:
         """Break each line at a time; False: they were all broken there."""
