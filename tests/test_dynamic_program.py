@@ -24,7 +24,8 @@ from meio_jax.simulator import initial_state, transition
 from meio_jax.solvers.clark_scarf import clark_scarf
 from meio_jax.solvers.dynamic_program import METHODS, value_iteration
 from meio_jax.solvers.federgruen_zipkin import federgruen_zipkin
-from meio_jax.solvers.laws import Normal
+from meio_jax.solvers.laws import Normal, Pmf
+from meio_jax.solvers.limits import demand_of
 from meio_jax.solvers.policy_evaluation import policy_cost
 from meio_jax.solvers.problem import Problem
 
@@ -52,6 +53,7 @@ def test_lost_sales_with_a_lead_time(demand, lead_time, penalty, cost):
     assert found.upper_bound - found.lower_bound < 1e-6 * cost
 
 
+@slow
 def test_lost_sales_with_a_fixed_order_cost():
     assert value_iteration(lost_sales(2, 14, fixed=5)).cost == pytest.approx(11.4631, abs=5.5e-5)
 
@@ -88,7 +90,8 @@ PERISHABLES = [
 
 
 @pytest.mark.parametrize(
-    "lead_time, waste, issuing, cost", [pytest.param(*x, marks=[slow] if x[0] > 1 else []) for x in PERISHABLES]
+    "lead_time, waste, issuing, cost",
+    [pytest.param(*x, marks=[slow] if x[0] > 1 or x[2] == "fifo" else []) for x in PERISHABLES],
 )
 def test_perishables(lead_time, waste, issuing, cost):
     """The published numbers are these, rounded to whole ones."""
@@ -183,6 +186,7 @@ def test_lost_sales_equal_a_plain_loop():
     assert found.cost == pytest.approx(plain(lost_after_a_lead_time_of_two, states, range(5), pmf), rel=1e-7)
 
 
+@slow
 def test_partial_backorders_equal_a_plain_loop():
     network = build_network(
         [Node("store", holding_cost=1)],
@@ -195,7 +199,7 @@ def test_partial_backorders_equal_a_plain_loop():
     assert found.cost == pytest.approx(plain(partly_kept, states, range(7), THREE), rel=1e-7)
 
 
-@pytest.mark.parametrize("issuing", ["fifo", pytest.param("lifo", marks=slow)])
+@pytest.mark.parametrize("issuing", ["lifo", pytest.param("fifo", marks=slow)])
 def test_perishables_equal_a_plain_loop(issuing):
     states = [(i, j) for i in range(6) for j in range(6)]
     problem = perishable(2, 1, 7, issuing, pmf=THREE, most=5, criterion="discounted", discount=0.9)
@@ -297,8 +301,16 @@ def test_bounds_close_in_on_the_optimum():
         found = value_iteration(problem, tolerance=tolerance, order=11, position=27)
         assert found.lower_bound <= exact + 1e-9 and exact <= found.upper_bound + 1e-9
         assert exact <= found.cost + 1e-9  # no policy costs less than the optimum
+        assert found.cost <= found.details["bounds"][1] + 1e-9  # and what iteration chose no more than its bound
         widths.append(found.upper_bound - found.lower_bound)
     assert widths == sorted(widths, reverse=True)
+
+
+def test_demand_cut_off_is_asked_for_at_the_cut():
+    found = demand_of([Pmf([0.5, 0.3, 0.15, 0.045, 0.005]), Pmf([0.0, 1.0])], 0.009)
+    assert found.values.tolist() == [[0, 1, 2, 3], [1, 1, 1, 1]]
+    assert found.probabilities == pytest.approx([0.5, 0.3, 0.15, 0.05])
+    assert found.cut == pytest.approx(0.005) and found.missing == pytest.approx([0.005, 0.0])
 
 
 def test_the_tail_that_is_cut_off_costs_no_more_than_is_said():
@@ -315,6 +327,7 @@ def test_a_limit_that_binds_is_not_called_optimal():
     assert tight.cost > free.cost
 
 
+@slow
 def test_limits_that_are_too_near_grow(monkeypatch):
     """From limits far too near the optimum is found all the same; and moving all limits out changes nothing."""
     import meio_jax.solvers.dynamic_program as module
@@ -332,7 +345,7 @@ def test_limits_that_are_too_near_grow(monkeypatch):
     assert found.claim == "optimal" and found.cost == pytest.approx(expected.cost, rel=1e-7)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.floats(0.5, 30), st.floats(0.5, 30), st.floats(0.01, 100))
 def test_monotone_in_the_penalty_and_in_scale(low, more, scale):
     def cost(holding, penalty):
@@ -341,11 +354,11 @@ def test_monotone_in_the_penalty_and_in_scale(low, more, scale):
             [Arc(OUTSIDE, "store", lead_time=2), Arc("store", CUSTOMER, lost_cost=penalty, keep=0)],
             integer=True,
         )
-        return value_iteration(of_pmf(network, THREE), order=4, position=14).cost
+        return value_iteration(of_pmf(network, THREE), order=4, position=8).cost
 
     first = cost(1.0, low)
-    assert first <= cost(1.0, low + more) + 1e-6
-    assert first <= low * THREE @ np.arange(4) + 1e-6  # never to order costs this
+    assert first <= cost(1.0, low + more) * (1 + 1e-6)
+    assert first <= low * THREE @ np.arange(4) * (1 + 1e-6)  # never to order costs this
     assert cost(scale, low * scale) == pytest.approx(first * scale, rel=1e-5)
 
 
@@ -360,7 +373,7 @@ def test_monotone_in_the_penalty_and_in_scale(low, more, scale):
         pytest.param(lambda: dual_sourcing(2, 110), marks=slow),
         pytest.param(lambda: perishable(2, 1, 7, "fifo", criterion="average"), marks=slow),
         pytest.param(lambda: perishable(3, 2, 7, "lifo", criterion="average"), marks=slow),
-        lambda: two_stages((2, 1)),
+        pytest.param(lambda: two_stages((2, 1)), marks=slow),
         pytest.param(lambda: two_stages((1, 1), "demand_first"), marks=slow),
         pytest.param(lambda: two_stages((1, 1), "ship_first"), marks=slow),
     ],
@@ -383,7 +396,7 @@ def test_a_state_outside_of_the_table_is_clamped_and_nan_surfaces():
     problem = lost_sales(1, 4)
     found = value_iteration(problem)
     network = problem.network
-    stock = jnp.asarray([0.0, 1e6, -3.0, jnp.nan, 2.4, 2.0])
+    stock = jnp.asarray([0.0, 1e6, -3.0, jnp.nan, 2.6, 3.0])
     state = initial_state(network, 6)
     seen = observe(network, state.replace(on_hand=stock[None, None]), Shock(demand=jnp.zeros((1, 6))))
     decision, _ = found.policy.apply(network, found.theta, None, seen, jax.random.key(0))
@@ -393,6 +406,7 @@ def test_a_state_outside_of_the_table_is_clamped_and_nan_surfaces():
     assert orders[2] == orders[0] and orders[4] == orders[5]
 
 
+@slow
 def test_a_plan_for_a_finite_horizon_is_played_period_by_period(rngs):
     """In the last periods nothing that is ordered can arrive."""
     network = build_network(

@@ -132,6 +132,7 @@ class Watchful(BaseStock):
         return Decision(decision.orders + (seen.on_hand[0] == 0)), memory
 
 
+@slow
 def test_a_policy_that_tells_apart_what_a_rule_does_not(rngs):
     problem = lost_sales(1, 4)
     found = policy_cost(problem, Watchful(), level(11))

@@ -141,6 +141,8 @@ class Split:
         law = self.law[self.group[at, one]]
         many = np.diff(law.indptr)
         after = self.value[law.indices, np.repeat(self.rest[at, one], many), np.repeat(two, many)]
+        if after.max() >= table.states:
+            raise AssertionError("a choice that is not allowed leads out of the table")
         law = sparse.csr_array((law.data, after, law.indptr), shape=(table.states, table.states))
         return Chain(law, table.cost[at, one] + table.extra[two], start)
 
