@@ -1,6 +1,7 @@
 """One stage with backorders: base stock, (s, S), (r, nQ), against chains, dynamic programs and stockpyl."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -159,6 +160,17 @@ def test_no_policy_of_any_form_costs_less_than_s_S(stage, p):
     found = s_S(stage, p)
     assert low - 1e-9 <= found.cost <= high + 1e-9
     assert s_S_cost(found.numbers["reorder"], found.numbers["up_to"], stage, p).cost == pytest.approx(found.cost)
+
+
+@settings(max_examples=15)
+@given(stages, st.floats(5, 60), st.floats(20, 400))
+def test_no_neighbour_of_the_best_s_S_costs_less(stage, mean, fixed):
+    """Where lots are large and levels finer than the dynamic programs above can resolve."""
+    stage, law = dataclasses.replace(stage, fixed_cost=fixed), Poisson(mean)
+    found = s_S(stage, law)
+    s, S = found.numbers["reorder"], found.numbers["up_to"]
+    for more, less in itertools.product(range(-2, 3), repeat=2):
+        assert s_S_cost(min(s + more, S), S + less, stage, law).cost >= found.cost * (1 - 1e-12)
 
 
 @settings(max_examples=8)
