@@ -28,9 +28,9 @@ def golden(name):
     return json.loads((GOLDENS / f"{name}.json").read_text())
 
 
-def seeds() -> np.ndarray:
-    """``[T, 1, seeds]``"""
-    return np.asarray(golden("gym_invmgmt_ten_seeds")["demand"], float).T[:, None]
+def test_the_ten_seeds_are_the_environments():
+    traces = np.asarray(golden("gym_invmgmt_ten_seeds")["demand"], float).T[:, None]
+    np.testing.assert_array_equal(gym_invmgmt.ten_seeds(), traces)
 
 
 def costs(network, scenario: Scenario, orders) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_gym_invmgmt_earns_what_the_environment_earns(kind):
 def test_hindsight_on_the_ten_seeds_is_the_published_oracle(scenario):
     kind, unmet = scenario.split("-")
     network = getattr(gym_invmgmt, kind)(lost_sales=unmet == "lost")
-    horizon = gym_invmgmt.opened(network, seeds())
+    horizon = gym_invmgmt.opened(network, gym_invmgmt.ten_seeds())
     weights = np.r_[0.0, np.ones(30)]
     found = hindsight(
         network, horizon, weights=weights, rationing=False, play=scenario in ("network-lost", "serial-lost")
@@ -75,7 +75,9 @@ def test_hindsight_on_the_ten_seeds_is_the_published_oracle(scenario):
     assert -found.mean == pytest.approx(gym_invmgmt.published(scenario)["hindsight"], abs=0.05)
     if found.played is not None:
         assert found.attained.all()  # the plans earn it in the simulator
-    freer = hindsight(network, gym_invmgmt.opened(network, seeds()[:, :, :3]), weights=weights, play=False)
+    freer = hindsight(
+        network, gym_invmgmt.opened(network, gym_invmgmt.ten_seeds()[:, :, :3]), weights=weights, play=False
+    )
     assert (freer.bound <= found.bound[:3] + 1e-6).all()
 
 
@@ -84,9 +86,12 @@ def test_a_plan_for_the_mean_is_between_the_rules_and_the_oracle():
     system = gym_invmgmt.problem(network)
     outlook = outlook_of(system.laws, 31)
     outlook[0] = 0.0
-    played = play(network, RollingPlan(outlook), gym_invmgmt.opened(network, seeds()[:, :, :4]))
+    played = play(network, RollingPlan(outlook), gym_invmgmt.opened(network, gym_invmgmt.ten_seeds()[:, :, :4]))
     bound = hindsight(
-        network, gym_invmgmt.opened(network, seeds()[:, :, :4]), weights=period_weights(system), play=False
+        network,
+        gym_invmgmt.opened(network, gym_invmgmt.ten_seeds()[:, :, :4]),
+        weights=period_weights(system),
+        play=False,
     )
     totals = played.totals(period_weights(system))
     assert (bound.bound <= totals + 1e-3).all()

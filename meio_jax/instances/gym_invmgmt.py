@@ -11,7 +11,7 @@ Its costs do not count (`Problem.warmup` is 1), and period 1 begins exactly as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from meio_jax.instances.base import Instance, Known
 from meio_jax.network import Network
 from meio_jax.processes import Process, Processes, poisson, seasonal
 from meio_jax.scenario import Scenario, scenario_of
+from meio_jax.solvers.hindsight import hindsight
 from meio_jax.solvers.laws import Poisson
 from meio_jax.solvers.problem import Problem
 from meio_jax.struct import pytree
@@ -45,6 +46,20 @@ _PUBLISHED = {
     "residual RL": (762.4, 766.8, 871.6, 854.4),
     "SAC": (272.2, 276.4, -603.6, -603.3),
 }
+#: Demand of the 30 periods for each of the ten seeds (after "#"), as the environment draws it from ``reset(seed=)``;
+#: the same in all four scenarios. Made by benchmarks/peers/from_gym_invmgmt_seeds.py.
+_SEEDS = (
+    "24 14 18 22 19 21 25 24 24 19 15 18 20 14 16 19 23 18 22 16 24 23 19 14 22 21 22 21 16 25",  # 42
+    "22 16 15 28 20 25 23 28 24 16 20 15 20 28 16 23 17 12 16 15 20 14 21 25 17 20 21 19 20 29",  # 123
+    "20 14 34 17 16 20 16 18 18 24 17 28 20 18 18 23 23 17 22 19 22 17 17 16 23 20 15 18 19 23",  # 456
+    "13 22 12 24 21 23 19 20 26 15 21 19 25 22 16 20 17 8 20 26 16 17 13 18 16 23 14 27 9 25",  # 789
+    "17 16 13 20 16 20 14 18 11 22 18 19 17 19 23 21 19 25 13 22 28 15 22 16 22 18 24 24 18 15",  # 1011
+    "16 21 22 13 33 21 29 16 29 17 16 10 12 14 15 19 30 20 19 23 13 21 21 22 22 20 27 21 12 15",  # 2022
+    "21 24 15 23 18 26 25 16 17 20 18 14 19 13 17 22 17 18 21 12 23 21 24 14 22 21 11 24 20 14",  # 3033
+    "20 20 24 20 23 21 19 23 18 23 18 24 25 19 22 27 23 24 11 19 20 12 25 18 20 23 28 19 23 14",  # 4044
+    "16 22 13 20 18 22 21 25 25 22 23 17 17 23 22 19 13 19 25 26 24 18 22 14 11 32 21 22 23 23",  # 5055
+    "16 16 14 35 23 18 21 23 22 23 19 17 13 18 21 20 18 21 10 16 27 20 20 15 20 24 16 14 33 24",  # 6066
+)
 SCENARIOS = ("network-lost", "network-backlog", "serial-lost", "serial-backlog")
 
 #: name: (initial stock, holding cost)
@@ -171,21 +186,39 @@ def published(scenario: str) -> dict[str, float]:
     return {what: profits[column] for what, profits in _PUBLISHED.items()}
 
 
+def ten_seeds() -> np.ndarray:
+    """Demand of the ten published seeds, ``[T, 1, 10]``."""
+    return np.array([[float(x) for x in row.split()] for row in _SEEDS]).T[:, None]
+
+
+def oracle(system: Network) -> float:
+    """Mean hindsight cost on the ten seeds, of policies that, as in the environment, do not ration."""
+    weights = np.concatenate([[0.0], np.ones(PERIODS)])
+    return hindsight(system, opened(system, ten_seeds()), weights=weights, rationing=False, play=False).mean
+
+
+def _known(what: str, profit: float, make: Callable[[], Network]) -> Known:
+    note = "on ten given seeds, not on fresh draws: python -m experiments.planners plays these"
+    if what == "hindsight":
+        return Known(what, -profit, SOURCE, "V", 0.05, compute=lambda: oracle(make()), note=note)
+    return Known(what, -profit, SOURCE, "T", 0.05, note=note)
+
+
 def _instance(scenario: str) -> Instance:
     kind, unmet = scenario.split("-")
     build = {"network": network, "serial": serial}[kind]
-    note = "on ten given seeds, not on fresh draws: python experiments/planners.py plays these"
+
+    def make() -> Network:
+        return build(lost_sales=unmet == "lost")
+
     return Instance(
         id=f"gym_invmgmt/{scenario}",
         family="gym_invmgmt",
         title=f"gym-invmgmt's {kind} environment, {'lost sales' if unmet == 'lost' else 'backlog'}",
         timing="ship_first",
         source=SOURCE,
-        make=lambda: problem(build(lost_sales=unmet == "lost")),
-        known=tuple(
-            Known(what, -profit, "arXiv 2605.11355", "T", 0.05, note=note)
-            for what, profit in published(scenario).items()
-        ),
+        make=lambda: problem(make()),
+        known=tuple(_known(what, profit, make) for what, profit in published(scenario).items()),
     )
 
 
