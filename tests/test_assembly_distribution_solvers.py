@@ -38,6 +38,7 @@ from meio_jax.solvers import (
     one_for_one,
     recursive_optimisation,
     rosling,
+    search,
     tree_system,
 )
 from meio_jax.solvers.decomposition import METHODS as DECOMPOSITION
@@ -334,7 +335,7 @@ def relaxed_by_enumeration(system, laws, levels, top):
     st.lists(st.floats(0.05, 1), min_size=2, max_size=3),
     st.lists(st.floats(0.05, 1), min_size=2, max_size=3),
     st.floats(0.1, 1),
-    st.tuples(st.floats(0, 2), st.floats(0, 2)),
+    st.tuples(st.floats(-0.1, 2), st.floats(-0.1, 2)),  # stock may be dearer at the warehouse
     st.tuples(st.floats(2, 20), st.floats(2, 20)),
     st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 2)),
 )
@@ -576,6 +577,21 @@ def test_heuristics_on_figure_1a():
     assert cost(best) <= da.cost <= 1.03 * cost(best)
     # Backorder matching keeps what is owed as it was in the chains together.
     assert da.numbers["owed"][0] >= 0
+
+
+@pytest.mark.slow
+def test_search_finds_no_levels_that_are_much_better():
+    """Simulation optimisation of the installation levels, from the exact model's: no more than 1 % to gain."""
+    network = distribution(2, holding_cost=(0.5, 1, 1.3), lead_time=(2, 1, 2), backlog_cost=9, timing=A, integer=True)
+    means = [3.0, 2.0]
+    exact = metric(network, [Poisson(m) for m in means], approach="exact")
+    found = search(
+        network, BaseStock(), Processes(demand=poisson(means)), jax.random.key(2), theta0=exact.theta, budget=150,
+        lanes=64, periods=300, warmup=50, method="pattern",
+    )  # fmt: skip
+    costs = costs_of(network, exact.policy, exact.theta, means)
+    assert found.low is not None and costs.mean() <= 1.01 * found.low + 5 * costs.std(ddof=1) / math.sqrt(costs.size)
+    assert federgruen_zipkin(network, [Poisson(m) for m in means]).cost <= found.high
 
 
 @pytest.mark.slow

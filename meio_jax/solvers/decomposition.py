@@ -191,6 +191,7 @@ METHODS = (
         "approximate",
         lambda problem: decomposition_aggregation(problem.network, problem.laws),
         _unfit_for_newsvendor,
+        1,
     ),
     Method(
         "recursive_optimisation",

@@ -67,15 +67,16 @@ def metric(
 
     def retail(level: int) -> tuple[float, list[int]]:
         """Cost and best levels of the retailers, the warehouse's level being given."""
-        cost, best = 0.0, []
+        known: dict[tuple[float, ...], tuple[float, int]] = {}  # retailers that are alike
         for n, b in zip(retailers, plain.backlog_cost, strict=True):
-            p = on_order(at_warehouse, level, float(flow[n] / flow[0]) if flow[0] else 0.0, own[n], approach)
-            reach = np.cumsum(p)
-            s = int(np.searchsorted(reach, min(b / (b + h[n]), reach[-1])))
-            short = np.arange(p.size) - s
-            cost += h[n] * float(np.maximum(-short, 0) @ p) + b * float(np.maximum(short, 0) @ p)
-            best.append(s)
-        return cost, best
+            if (kind := (flow[n], own[n], h[n], b)) not in known:
+                p = on_order(at_warehouse, level, float(flow[n] / flow[0]) if flow[0] else 0.0, own[n], approach)
+                reach = np.cumsum(p)
+                s = int(np.searchsorted(reach, min(b / (b + h[n]), reach[-1])))
+                short = np.arange(p.size) - s
+                known[kind] = h[n] * float(np.maximum(-short, 0) @ p) + b * float(np.maximum(short, 0) @ p), s
+        found = [known[flow[n], own[n], h[n], b] for n, b in zip(retailers, plain.backlog_cost, strict=True)]
+        return sum(cost for cost, _ in found), [s for _, s in found]
 
     never_waiting = retail(at_warehouse.size)[0]
     best_cost, levels = np.inf, [0] * len(own)
@@ -131,6 +132,7 @@ METHODS = (
         "approximate",
         lambda problem: metric(problem.network, problem.laws),
         _unfit,
+        1,
     ),
     Method(
         "two_moment",
@@ -138,6 +140,7 @@ METHODS = (
         "approximate",
         lambda problem: metric(problem.network, problem.laws, approach="two_moment"),
         _unfit,
+        1,
     ),
     Method(
         "one_for_one",

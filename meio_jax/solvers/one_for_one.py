@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from meio_jax.errors import InputError, NumberError, UnknownNameError, UnsuitableError
 from meio_jax.solvers.laws import Poisson
@@ -37,7 +37,7 @@ APPROACHES = ("exact", "metric", "two_moment")
 #: Probability that may be cut off from what is on order.
 CUT = 1e-14
 #: The largest table of a law: what is on order, in units.
-WIDEST = 20_000
+WIDEST = 4_000
 
 
 class Evaluation(NamedTuple):
@@ -60,21 +60,46 @@ def poisson_rates(laws: Sequence[object]) -> list[float]:
 
 @functools.lru_cache(maxsize=4096)
 def _poisson(mean: float) -> np.ndarray:
-    p = stats.poisson.pmf(np.arange(_reach(stats.poisson.isf(CUT, mean)) + 1), mean)
-    return p / p.sum()
+    if mean == 0:
+        return np.ones(1)
+    k = np.arange(_reach(mean + 9 * math.sqrt(mean) + 40))
+    return _cut(np.exp(k * math.log(mean) - mean - special.gammaln(k + 1)))
+
+
+def _negative_binomial(mean: float, variance: float) -> np.ndarray:
+    """By its moments, the variance being the larger."""
+    q = 1 - mean / variance
+    r = mean**2 / (variance - mean)
+    k = np.arange(_reach(mean + 9 * math.sqrt(variance) + 40 / -math.log(q)))
+    log = special.gammaln(k + r) - special.gammaln(r) - special.gammaln(k + 1) + r * math.log1p(-q) + k * math.log(q)
+    return _cut(np.exp(log))
 
 
 def _reach(x: float) -> int:
     if not x <= WIDEST:
         raise NumberError(f"{x:g} units on order are too many for a table of single units: scale the demand down")
-    return int(x)
+    return int(x) + 1
 
 
-@functools.lru_cache(maxsize=256)
-def _binomial(size: int, share: float) -> np.ndarray:
+def _cut(p: np.ndarray) -> np.ndarray:
+    """Without an upper tail that does not count."""
+    p = p[: p.size - int(np.searchsorted(np.cumsum(p[::-1]), CUT))]
+    return p / p.sum()
+
+
+@functools.lru_cache(maxsize=32)
+def _binomials(size: int, share: float) -> np.ndarray:
     """``[size, size]`` P(k of j units), row k, column j."""
     k = np.arange(size)
     return stats.binom.pmf(k[:, None], k[None], share)
+
+
+def _thinned(p: np.ndarray, share: float) -> np.ndarray:
+    """The law of how many of so many units are a child's, each with probability ``share``."""
+    if share == 1.0:
+        return p
+    table = _binomials(1 << (p.size - 1).bit_length(), share)  # few sizes, so that a table serves many levels
+    return table[: p.size, : p.size] @ p
 
 
 def on_order(parent: np.ndarray | None, level: int, share: float, mean: float, approach: str) -> np.ndarray:
@@ -90,9 +115,7 @@ def on_order(parent: np.ndarray | None, level: int, share: float, mean: float, a
         return own
     owed = np.append(parent[: level + 1].sum(), parent[level + 1 :])
     if approach == "exact":
-        thinned = owed if share == 1.0 else _binomial(owed.size, share) @ owed
-        p = np.convolve(thinned, own)
-        return p[: p.size - int(np.searchsorted(np.cumsum(p[::-1]), CUT))]
+        return _cut(np.convolve(_thinned(owed, share), own))
     units = np.arange(owed.size)
     late = float(units @ owed)
     total = mean + share * late
@@ -101,9 +124,7 @@ def on_order(parent: np.ndarray | None, level: int, share: float, mean: float, a
     variance = mean + share**2 * (float(units**2 @ owed) - late**2) + share * (1 - share) * late
     if variance <= total * (1 + 1e-12):
         return _poisson(total)
-    law = stats.nbinom(total**2 / (variance - total), total / variance)
-    p = law.pmf(np.arange(_reach(law.isf(CUT)) + 1))
-    return p / p.sum()
+    return _negative_binomial(total, variance)
 
 
 def one_for_one(
