@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from meio_jax.network import TIMINGS
-from meio_jax.solvers import Normal, Pmf, Poisson, base_stock, clipped_normal, discretised, newsvendor
+from meio_jax.solvers import Normal, Pmf, Poisson, base_stock, clipped_normal, discretised, eoq, newsvendor
 from meio_jax.solvers.lot_size import r_nQ, r_nQ_cost
 from meio_jax.solvers.newsvendor import newsvendor_profit
 from meio_jax.solvers.reorder_levels import power_approximation, s_S, s_S_cost
@@ -196,6 +196,21 @@ def test_no_r_nQ_costs_less_than_the_best(stage, p, multiple):
     some = 3 * multiple
     assert r_nQ(stage, p, lot=some).cost == pytest.approx(grid[some], rel=1e-10)
     assert s_S(dataclasses.replace(stage, lot=0.0), p).cost <= found.cost * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("stage, mean", [(Stage(1, 50, 20, 5), 5), (Stage(1, 9, 65, 0.6), 1), (Stage(1, 1, 75, 2), 10)])
+def test_the_best_lot_far_from_the_deterministic_one(stage, mean):
+    """A long lead time makes G flat at its bottom, and the best lot up to twice that of the EOQ with backorders."""
+    found = r_nQ(stage, Poisson(mean))
+    rough = eoq(stage.fixed_cost, stage.holding_cost, mean, backlog_cost=stage.backlog_cost).numbers["lot"]
+    assert found.numbers["lot"] > 1.4 * rough
+    p = stats.poisson.pmf(np.arange(60), mean)
+    G = position_cost(stage, p, np.arange(-50, 900))
+    sums = np.append(0.0, np.cumsum(G))
+    lots = np.arange(1, 80)
+    costs = [(stage.fixed_cost * np.minimum(np.arange(60), Q) @ p + np.min(sums[Q:] - sums[:-Q])) / Q for Q in lots]
+    assert found.cost == pytest.approx(min(costs), rel=1e-10)
+    assert found.numbers["lot"] == lots[np.argmin(costs)]
 
 
 # --- What must hold for every instance -------------------------------------------------------------------------------
