@@ -60,7 +60,7 @@ class BalancedBaseStock(PositionRule):
         beyond = _stock_beyond(network, seen, size)
         waits = seen.components.shape[0] > 0
         more = int(w.timing == "ship_first")
-        #: Longest way first; of two with one way, the upstream one first.
+        # Longest way first; of two with one way, the upstream one first.
         turn = sorted(range(w.n_inner), key=lambda e: (-total[e], w.dst[e], e))
         orders: list[Array] = [jnp.zeros(())] * w.n_inner
         reached: dict[int, Array] = {}

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from meio_jax.errors import InputError, NumberError, UnknownNameError, UnsuitableError
+from meio_jax.errors import NumberError, UnknownNameError, UnsuitableError
 from meio_jax.network import Network
 from meio_jax.solvers.clark_scarf import clark_scarf
 from meio_jax.solvers.laws import Law, as_law
@@ -98,7 +98,7 @@ def shang_song(
     low, high = newsvendor_levels(plain, law)
     levels = (1 - weight) * low + weight * high
     if law.step is not None:
-        levels = np.asarray([_rounded(x, law, rounding) for x in levels])
+        levels = np.asarray([_rounded(x, law.step, rounding) for x in levels])
     exact = clark_scarf(system, law, levels=levels.tolist(), lane=lane)
     return exact.replace(
         method="Shang-Song",
@@ -111,11 +111,9 @@ def shang_song(
     )
 
 
-def _rounded(x: float, law: Law, rounding: str) -> float:
-    """On the lattice of the demand, whose sums start at a multiple of the step only if its first value does."""
-    if law.step is None:
-        raise InputError("continuous demand needs no rounding")
-    return ROUNDINGS[rounding](x / law.step + (-1e-9 if rounding == "up" else 1e-9)) * law.step
+def _rounded(x: float, step: float, rounding: str) -> float:
+    """A multiple of the step of the demand; what misses one by an error of rounding is one."""
+    return ROUNDINGS[rounding](x / step + (-1e-9 if rounding == "up" else 1e-9)) * step
 
 
 def _newsvendor_bound(system: SerialSystem, law: Law) -> float:
