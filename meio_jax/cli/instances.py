@@ -33,7 +33,7 @@ class Instances:
                 "family": i.family,
                 "title": i.title,
                 "timing": i.timing,
-                "known_optimum": i.known_optimum,
+                "known_optimum": None if i.known_optimum is None else float(i.known_optimum),
                 "source": i.source,
             }
             for i in found
