@@ -311,7 +311,13 @@ def test_without_a_fixed_cost_r_Q_is_base_stock():
         # The lot of normal demand vanishes with the fixed cost, without a jump of the cost.
         costs = [r_Q(law, 2.0, 1.0, 9.0, K).cost for K in (1e-300, 1e-15, 1e-11, 1e-9, 1e-6)]
         assert costs == sorted(costs)
-        assert costs[0] == pytest.approx(best.cost, rel=1e-12) and costs[-1] == pytest.approx(best.cost, rel=1e-4)
+        assert costs[0] == pytest.approx(best.cost, rel=1e-12)
+        assert costs[-1] == pytest.approx(best.cost, rel=1e-4)
+    # Near its minimum G is a parabola: the lot goes with the cube root of the fixed cost, what it adds with its square.
+    small, large = (r_Q(Normal(50, 8), 2.0, 1.0, 9.0, K) for K in (1e-12, 1e-6))
+    added = [x.cost - newsvendor(Normal(100, 8 * math.sqrt(2)), 1.0, 9.0).cost for x in (small, large)]
+    assert large.numbers["lot"] == pytest.approx(100 * small.numbers["lot"], rel=1e-3)
+    assert added[1] == pytest.approx(1e4 * added[0], rel=1e-3)
 
 
 # --- Numbers at fault ------------------------------------------------------------------------------------------------
