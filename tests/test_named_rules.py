@@ -191,9 +191,11 @@ def test_myopic_rules_are_best_for_their_periods():
     most, largest = highest_position(network, SHORT), min(int(t["high"][1]) for _, t in tables.values())
     states = [x for x in itertools.product(range(most + 1), range(largest + 1)) if sum(x) <= most]
 
+    @functools.cache
     def one(x, z):
         return expected_cost(SHORT, x, z, lead, penalty)
 
+    @functools.cache
     def least(x):
         return min(one(x, z) for z in range(9))
 
