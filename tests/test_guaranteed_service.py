@@ -359,7 +359,7 @@ def bounded_demand(model, customers, periods, lanes, seed):
     """
     rng = np.random.default_rng(seed)
     mean, span = np.asarray(model.mean), max(model.longest) + 1
-    share = model._share[:, customers]  # [N, C]
+    share = model.share[:, customers]  # [N, C]
     bound = np.stack(
         [mean[j] * np.arange(1, span + 1) + model.safety(j, np.arange(1, span + 1)) for j in range(mean.size)]
     )
@@ -571,6 +571,9 @@ PLAIN = {
         ({"processing_time": (1, 2, 3)}, InputError, "processing_time has 3 values, and there are 2 nodes"),
         ({"processing_time": 90_000}, NumberError, "count in longer periods"),
         ({"holding_cost": {"a": float("nan")}}, NumberError, "node 'a': holding_cost = nan"),
+        ({"holding_cost": ("1", "dear")}, NumberError, "node 'b': holding_cost = 'dear' is no number"),
+        ({"processing_time": None}, NumberError, "processing_time = None is no number"),
+        ({"arcs": (("a", "b", "c"),)}, InputError, "must be a pair of names"),
         ({"holding_cost": {"z": 1}}, UnknownNameError, "there is no node 'z'"),
         ({"demand_sd": float("inf")}, NumberError, "demand_sd = inf"),
         ({"outbound": {"b": 0.5}}, NumberError, "node 'b': outbound = 0.5"),

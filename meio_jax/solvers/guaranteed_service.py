@@ -79,7 +79,7 @@ class ServiceModel:
     safety_stock: Callable[[str, np.ndarray], Any] | None = None
 
     def __post_init__(self) -> None:
-        names, arcs = tuple(self.nodes), tuple((str(a), str(b)) for a, b in self.arcs)
+        names, arcs = tuple(self.nodes), tuple(map(tuple, self.arcs))
         _check_graph(names, arcs)
         _keep(self, nodes=names, arcs=arcs)
         for name in ("holding_cost", "demand_sd", "bound_factor", "demand_mean"):
@@ -144,7 +144,7 @@ class ServiceModel:
     @cached_property
     def mean(self) -> tuple[float, ...]:
         """``[N]`` units that a node must deliver per period."""
-        return tuple((self._share @ np.asarray(self.demand_mean)).tolist())
+        return tuple((self.share @ np.asarray(self.demand_mean)).tolist())
 
     @cached_property
     def sigma(self) -> tuple[float, ...]:
@@ -154,10 +154,10 @@ class ServiceModel:
         """
         sd = np.asarray(self.demand_sd)
         most = sd.max(initial=0.0) or 1.0
-        return tuple((most * ((self._share * (sd / most)) ** self.pooling).sum(axis=1) ** (1 / self.pooling)).tolist())
+        return tuple((most * ((self.share * (sd / most)) ** self.pooling).sum(axis=1) ** (1 / self.pooling)).tolist())
 
     @cached_property
-    def _share(self) -> np.ndarray:
+    def share(self) -> np.ndarray:
         """``[N, N]`` units of the row's product in a unit of the column's."""
         share = np.eye(len(self.nodes))
         for j in reversed(self.order):
@@ -207,7 +207,7 @@ def _by_owner(pairs: Any, count: int) -> tuple[tuple[tuple[int, int], ...], ...]
     return tuple(map(tuple, groups))
 
 
-def _check_graph(names: tuple[str, ...], arcs: tuple[tuple[str, str], ...]) -> None:
+def _check_graph(names: tuple[str, ...], arcs: tuple[tuple[str, ...], ...]) -> None:
     if not names:
         raise InputError("a guaranteed-service model needs at least one node")
     seen: set[Any] = set()
@@ -217,9 +217,12 @@ def _check_graph(names: tuple[str, ...], arcs: tuple[tuple[str, str], ...]) -> N
         if name in seen:
             raise DuplicateNameError(f"node {name!r} appears more than once")
         seen.add(name)
-    pairs: set[tuple[str, str]] = set()
-    for a, b in arcs:
-        for name in (a, b):
+    pairs: set[tuple[str, ...]] = set()
+    for arc in arcs:
+        if len(arc) != 2:
+            raise InputError(f"arc {arc!r} must be a pair of names, (source, destination)")
+        a, b = arc
+        for name in arc:
             if name not in seen:
                 raise UnknownNameError(f"arc {a} -> {b}: there is no node {name!r}")
         if (a, b) in pairs:
@@ -253,7 +256,10 @@ def number_row(
         raise InputError(f"{name} has {len(given)} values, and there are {len(names)} {what}")
     found: list[Any] = []
     for at, value in zip(names, given, strict=True):
-        x = math.inf if value is None and high == math.inf else float(value)
+        try:
+            x = math.inf if value is None and high == math.inf else float(value)
+        except (TypeError, ValueError):
+            raise NumberError(f"{what[:-1]} {at!r}: {name} = {value!r} is no number") from None
         where = f"{what[:-1]} {at!r}: {name} = {x:g}"
         if not low <= x <= high:  # also where x is NaN
             raise NumberError(f"{where} is outside [{low:g}, {high:g}]")

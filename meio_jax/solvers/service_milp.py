@@ -41,6 +41,9 @@ def guaranteed_service_milp(
 ) -> Solution:
     """The service times of least safety-stock cost, with bounds on what any others cost.
 
+    Networks of about a hundred stages take seconds; with several hundred and long times, bounds are still a few per
+    cent apart after a minute (``python -m benchmarks.service``): give a ``time_limit``, or take a larger tolerance.
+
     Args:
       model: any network without a directed cycle.
       network: the same system for the simulator, for ``policy`` and ``theta``.
