@@ -176,10 +176,6 @@ def misfit(network: Network, takes: Collection[str] = (), lane: int | None = Non
     keep = other_than("keep", 1.0, w.n_inner)
     if keep is not None:
         return f'unmet demand is lost (keep = {keep:g}), and this is for backorders: "value_iteration" can'
-    for name, method in (("fixed_order_cost", "s_S"), ("lot_size", "r_nQ")):
-        x = other_than(name, 0.0)
-        if name not in takes and x is not None:
-            return f'it has {name} = {x:g}: "{method}" can'
     for name, neutral in _NEUTRAL:
         x = other_than(name, neutral)
         if x is not None:
@@ -188,6 +184,15 @@ def misfit(network: Network, takes: Collection[str] = (), lane: int | None = Non
         return "units is not 1: count in units of what the customer asks for"
     if other_than("erosion", 0.0) is not None:
         return "demand reacts to service (erosion): `search` tunes a rule on any network"
+    fixed, lot = (other_than(name, 0.0) for name in ("fixed_order_cost", "lot_size"))
+    return _beyond(fixed or 0.0, lot or 0.0, takes)
+
+
+def _beyond(fixed: float, lot: float, takes: Collection[str]) -> str | None:
+    """Whether there is a fixed cost or a lot that a method cannot treat, and which method can."""
+    for name, x in (("fixed_order_cost", fixed), ("lot_size", lot)):
+        if x and name not in takes:
+            return f'it has {name} = {x:g}: "{"r_nQ" if lot else "s_S"}" can'
     return None
 
 
@@ -238,9 +243,9 @@ def as_stage(
     stage = single_stage(system, takes=takes, lane=lane) if isinstance(system, Network) else system
     if not isinstance(stage, Stage):
         raise InputError(f"a Network or a Stage is needed, got {type(system).__name__}")
-    for name, x in (("fixed_order_cost", stage.fixed_cost), ("lot_size", stage.lot)):
-        if x and name not in takes:
-            raise UnsuitableError(f'the stage has {name} = {x:g}: "{"s_S" if "fixed" in name else "r_nQ"}" can')
+    reason = _beyond(stage.fixed_cost, stage.lot, takes)
+    if reason is not None:
+        raise UnsuitableError(f"the stage is none that this method can treat: {reason}")
     return stage, as_law(demand)
 
 
