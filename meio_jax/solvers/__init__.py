@@ -26,6 +26,7 @@ from meio_jax.solvers.shang_song import shang_song
 from meio_jax.solvers.single_stage import Stage, single_stage
 from meio_jax.solvers.solution import Solution
 from meio_jax.solvers.tree import TreeSystem, tree_system
+from meio_jax.solvers.tuned_rules import best_rule
 from meio_jax.solvers.wagner_whitin import plan_cost, silver_meal, wagner_whitin
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "as_law",
     "base_stock",
     "base_stock_cost",
+    "best_rule",
     "clark_scarf",
     "clipped_normal",
     "decomposition_aggregation",

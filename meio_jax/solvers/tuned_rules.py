@@ -159,7 +159,7 @@ def _descend(
             moved = False
             for step in steps(size):
                 there = tuple(a + b for a, b in zip(here, step, strict=True))
-                while more() and cost(there) < cost(here) * (1 - 10 * LOOSE):
+                while more() and cost(there) < cost(here) - 10 * LOOSE * abs(cost(here)):
                     here, moved = there, True
                     there = tuple(a + b for a, b in zip(here, step, strict=True))
     return here
