@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from typing import Any
@@ -19,7 +20,7 @@ from scipy import optimize
 from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, build_network
 from meio_jax.errors import InputError, NonFiniteError, NumberError, UnboundedError, UnsuitableError
 from meio_jax.network import Network
-from meio_jax.processes import Processes, normal, poisson
+from meio_jax.processes import Processes, deterministic, normal, poisson
 from meio_jax.processes import draw as draw_scenario
 from meio_jax.scenario import Scenario, scenario_of
 from meio_jax.simulator import initial_state
@@ -324,3 +325,18 @@ def test_thirty_periods_of_a_large_network_are_quick():
     start = time.process_time()
     hindsight(network, scenario, play=False)
     assert time.process_time() - start < 2.0  # 0.1 s a lane on a quiet core
+
+
+def test_what_a_method_will_not_take(example_6_1):
+    (method,) = METHODS
+    service = dataclasses.replace(example_6_1, service=object())
+    assert "guaranteed_service" in method.unfit(service)
+    late = dataclasses.replace(example_6_1.processes, reporting=deterministic([1.0, 1.0, 1.0]))
+    assert "reports are late" in method.unfit(dataclasses.replace(example_6_1, processes=late))
+    lanes = example_6_1.network.replace(holding_cost=jnp.ones((3, 2)))
+    assert "differ between lanes" in method.unfit(dataclasses.replace(example_6_1, network=lanes))
+    with pytest.raises(InputError, match="at least 2"):
+        solve(example_6_1, draws=1)
+    salvage = chain_of_two(fixed_order_cost=1.0)
+    with pytest.raises(InputError, match="'buy': what is left over pays, so give the arc an order_capacity"):
+        hindsight(salvage, scenario_of(np.ones((3, 1))), whole=True, terminal=replacement_values(salvage))

@@ -9,11 +9,14 @@ from meio_jax.solvers.eoq import eoq, eoq_cost, eoq_discounts
 from meio_jax.solvers.federgruen_zipkin import federgruen_zipkin
 from meio_jax.solvers.finite_horizon import finite_horizon
 from meio_jax.solvers.guaranteed_service import ServiceModel
+from meio_jax.solvers.hindsight import Hindsight, hindsight
 from meio_jax.solvers.laws import Law, Normal, Pmf, Poisson, as_law, clipped_normal, discretised
+from meio_jax.solvers.linear_parts import Terminal, replacement_values
 from meio_jax.solvers.lot_size import r_nQ, r_nQ_cost
 from meio_jax.solvers.metric import metric
 from meio_jax.solvers.newsvendor import base_stock, base_stock_cost, newsvendor, newsvendor_profit
 from meio_jax.solvers.one_for_one import one_for_one
+from meio_jax.solvers.planners import RollingPlan, ScenarioTree, outlook_of, play
 from meio_jax.solvers.policy_evaluation import policy_cost
 from meio_jax.solvers.reorder_levels import power_approximation, s_S, s_S_cost
 from meio_jax.solvers.rosling import rosling
@@ -31,15 +34,19 @@ from meio_jax.solvers.wagner_whitin import plan_cost, silver_meal, wagner_whitin
 
 __all__ = [
     "CompoundPoisson",
+    "Hindsight",
     "Law",
     "Normal",
     "Pmf",
     "Poisson",
+    "RollingPlan",
+    "ScenarioTree",
     "SearchResult",
     "SerialSystem",
     "ServiceModel",
     "Solution",
     "Stage",
+    "Terminal",
     "TreeSystem",
     "as_law",
     "base_stock",
@@ -56,11 +63,14 @@ __all__ = [
     "finite_horizon",
     "guaranteed_service",
     "guaranteed_service_milp",
+    "hindsight",
     "metric",
     "newsvendor",
     "newsvendor_profit",
     "one_for_one",
+    "outlook_of",
     "plan_cost",
+    "play",
     "policy_cost",
     "power_approximation",
     "r_Q",
@@ -69,6 +79,7 @@ __all__ = [
     "r_nQ",
     "r_nQ_cost",
     "recursive_optimisation",
+    "replacement_values",
     "rosling",
     "s_S",
     "s_S_cost",

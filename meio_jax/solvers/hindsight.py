@@ -33,8 +33,8 @@ from meio_jax.solvers.solution import Solution
 
 __all__ = ["METHODS", "Hindsight", "hindsight", "period_weights", "played_costs", "unfit_for_programs"]
 
-#: Scenarios that the method draws, and the seed that it draws them with.
-DRAWS, SEED = 100, 20
+#: Scenarios that the method draws, fewer where they are large (arcs times periods), and the seed that it draws with.
+DRAWS, FEWEST, WORK, SEED = 100, 10, 100_000, 20
 #: The longest horizon of the method, where the criterion is an average or an endless sum.
 LONGEST = 120
 REFERENCE = "Madansky 1960, Management Science 6(2)"
@@ -180,6 +180,8 @@ def played_costs(
 def unfit_for_programs(problem: Problem) -> str | None:
     """Why a linear program cannot hold the network of a problem."""
     network = problem.network
+    if problem.service is not None:
+        return "a guaranteed-service model charges safety stock and no period; `guaranteed_service` solves it"
     if network.erosion is not None and np.any(np.asarray(network.erosion) > 0):
         return "demand reacts to service (erosion); `search` can treat it"
     if any(x.shape[-1] > 1 for x in jax.tree.leaves(network)):
@@ -208,13 +210,17 @@ def period_weights(problem: Problem) -> np.ndarray:
     return np.concatenate([np.zeros(warmup), counted])
 
 
-def solve(problem: Problem, draws: int = DRAWS, seed: int = SEED, **options: Any) -> Solution:
-    """The mean hindsight optimum over ``draws`` scenarios of the problem, as a bound.
+def solve(problem: Problem, draws: int | None = None, seed: int = SEED, **options: Any) -> Solution:
+    """The mean hindsight optimum over ``draws`` scenarios of the problem, as a bound; options as for `hindsight`.
 
     ``lower_bound`` is the mean less three standard errors. For an average criterion it is the cost per period after a
     warm-up in which all can be got ready, which bounds the long-run average. The others count from the initial state.
     """
     weights = period_weights(problem)
+    if draws is None:
+        draws = int(np.clip(WORK // (len(weights) * problem.network.wiring.n_arcs), FEWEST, DRAWS))
+    if draws < 2:
+        raise InputError(f"draws = {draws}: an interval needs at least 2")
     scenario = draw(problem.processes, jax.random.key(seed), len(weights), draws)
     found = hindsight(problem.network, scenario, weights=weights, **options)
     half = 3.0 * float(found.bound.std(ddof=1)) / math.sqrt(draws)
