@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -339,6 +339,7 @@ def relaxed_by_enumeration(system, laws, levels, top):
     st.tuples(st.floats(2, 20), st.floats(2, 20)),
     st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 2)),
 )
+@example([0.4, 0.3, 0.3], [0.2, 0.5, 0.3], 0.5, (-0.4, 1.0), (9.0, 4.0), (2, 1, 1))  # one takes all that is left
 def test_the_bound_is_the_relaxation_by_enumeration(p, q, h_w, more, backlog, leads):
     demand = [Pmf(np.asarray(x) / np.sum(x)) for x in (p, q)]
     system = TreeSystem((-1, 0, 0), (h_w, h_w + more[0], h_w + more[1]), leads, backlog, 0.0, 0.0, A)
