@@ -21,6 +21,7 @@ from scipy import ndimage
 from meio_jax.errors import UnsuitableError
 from meio_jax.network import Network
 from meio_jax.policies.table import TablePolicy
+from meio_jax.solvers.iteration import Product, Split, backward, iterate, split
 from meio_jax.solvers.limits import Demand, Limits, box_of, demand_of, guess, no_table, order_values, states_within
 from meio_jax.solvers.markov import distribution_after, finite_cost, stationary
 from meio_jax.solvers.method import Method
@@ -28,7 +29,6 @@ from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.reachable import Table, double, explore, position_per_order
 from meio_jax.solvers.solution import Solution
 from meio_jax.solvers.state_space import Layout, layout_of, number
-from meio_jax.solvers.iteration import Product, Split, backward, iterate, split
 
 __all__ = ["METHODS", "value_iteration"]
 
@@ -70,8 +70,7 @@ def value_iteration(
     "average": cost per period in the long run, bounded from both sides. "discounted": from the network's initial state.
     Where the sum is cut after ``periods``, or a ``warmup`` is played first, the policy is the optimal one for ever
     and its cost is that of the periods that count (claim "exact"; ``details["bounds"]`` are those of the endless sum
-    from the initial state). "total": the best plan for ``periods``, a table for
-    each period.
+    from the initial state). "total": the best plan for ``periods``, a table for each period.
 
     Args:
       problem: integer network, fixed lead times, whole independent demand (``problem.laws``).
@@ -87,7 +86,7 @@ def value_iteration(
     Limits that are not given are guessed from the demand and grown until the optimal policy, in the long run, spends no
     more than a share of 1e-6 of the time at them and leaves the box with a probability below 1e-9;
     ``details["limits"]`` has them. Where a limit that was given binds, the claim is "exact": a better policy may lie
-    beyond it.
+    beyond it. The cost of the policy that is handed back is exact all the same, up to ``details["leaving"]``.
 
     Raises:
       UnsuitableError: the network or its demand is not of this kind, or has too many states; says what to do.
@@ -176,12 +175,13 @@ class _Solver:
         average = p.criterion == "average"
         discount = 1.0 if average else p.discount
         it = iterate(product, _carried(table, previous), discount=discount, average=average, tolerance=tolerance)
+        sweeps = it.sweeps + (previous.sweeps if previous is not None else 0)
         choice = np.asarray(_best_choice(product, jnp.asarray(it.values), jnp.asarray(discount)))
         chain = parts.chain(choice, start)
         if average:
             visits = stationary(chain, min(1e-9, tolerance * 1e-6))
             return _Found(
-                table, parts, it.values, it.low, it.high, float(visits @ chain.cost), choice[None], visits, it.sweeps
+                table, parts, it.values, it.low, it.high, float(visits @ chain.cost), choice[None], visits, sweeps
             )
         visits = (stationary(chain, 1e-9) + start + distribution_after(chain, 1) + distribution_after(chain, 10)) / 4
         low, high = (float(start @ it.values) + x * discount / (1 - discount) for x in (it.low, it.high))
@@ -189,7 +189,7 @@ class _Solver:
         if p.periods is not None or p.warmup:
             periods = p.periods if p.periods is not None else math.ceil(math.log(1e-12) / math.log(discount))
             cost = finite_cost(chain, periods, discount, p.warmup)
-        return _Found(table, parts, it.values, low, high, cost, choice[None], visits, it.sweeps)
+        return _Found(table, parts, it.values, low, high, cost, choice[None], visits, sweeps)
 
     def table(self, limits: Limits) -> Table:
         orders = math.prod(len(v) for v in order_values(self.network, limits))
@@ -214,7 +214,7 @@ class _Solver:
         """For each limit, which of its entries bind: the policy spends more than ``AT_LIMIT`` of its time there."""
         table, visits = found.table, found.visits
         at, need = found.choice[0], position_per_order(self.network)
-        orders = table.orders(at)
+        orders = table.orders(found.choice).max(0)  # of a plan the largest order of all periods
         largest = np.asarray([v[-1] for v in table.values])
         capacity = number(self.network, "order_capacity", orders.shape[1], np.inf)
         order = ((orders >= largest) * visits[:, None]).sum(0) > AT_LIMIT
@@ -269,7 +269,7 @@ class _Solver:
             criterion=p.criterion,
             claim="optimal" if proven else "exact",
             lower_bound=min(found.low, found.cost) - cut if proven else -math.inf,
-            upper_bound=min(found.high, found.cost) + cut if proven else math.inf,
+            upper_bound=min(found.high, found.cost) + cut if counts_all and "backlog" not in bound else math.inf,
             policy=policy,
             theta=theta,
             details=details,
@@ -282,12 +282,9 @@ class _Solver:
         rate = sum(rates) + number(self.network, "price", w.n_customers, 0.0)
         span = float(found.values.max() - found.values.min())
         once = self.demand.cut * span + float(np.maximum(self.demand.missing, 0.0) @ np.abs(rate))
-        periods = {
-            "average": 1.0,
-            "discounted": 1 / (1 - self.problem.discount or 1),
-            "total": self.problem.periods or 1,
-        }
-        return once * periods[self.problem.criterion]
+        if self.problem.criterion == "average":
+            return once
+        return once * (self.problem.periods or 1 / (1 - self.problem.discount))
 
 
 def _carried(table: Table, previous: _Found | None) -> np.ndarray:
@@ -336,7 +333,10 @@ def unfit(problem: Problem, **given: Any) -> str | None:
         return reason
     if problem.criterion == "total" and problem.warmup:
         return "a warm-up that costs nothing has no place in an optimal plan for a finite horizon; leave it out"
-    demand = demand_of(problem.laws, given.pop("tail", 1e-12))
+    try:
+        demand = demand_of(problem.laws, given.pop("tail", 1e-12))
+    except UnsuitableError as error:
+        return str(error)
     with jax.enable_x64(True):
         network = double(problem.network)
         limits = guess(network, problem.laws, {"order": None, "position": None, "backlog": None} | given)
