@@ -148,6 +148,19 @@ def rows(family: str, slow: bool) -> Iterator[Row]:
             yield row_of(instance, known, slow, made)
 
 
+def notes(known: list[Instance]) -> Iterator[str]:
+    """What a reader must know to compare, each once, with the cases that it concerns where it is not all of them."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for instance in known:
+        for k in instance.known:
+            if k.note:
+                cases.setdefault((k.what, k.note), []).append(instance.id.partition("/")[2])
+    for (what, note), which in cases.items():
+        several = sum(what in (k.what for k in i.known) for i in known)
+        whose = "" if len(which) == several else f" ({', '.join(which)})"
+        yield f"{what}{whose}: {note}"
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -170,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
         for row in rows(family, args.slow):
             every.append(row)
             print("  " + text(row, width, what), flush=True)
-        for note in dict.fromkeys(f"{k.what}: {k.note}" for i in known for k in i.known if k.note):
+        for note in notes(known):
             print(f"  * {note}", flush=True)
     if args.json is not None:
         args.json.write_text(json.dumps([dataclasses.asdict(r) for r in every], indent=1, allow_nan=False))
