@@ -75,6 +75,11 @@ def obstacle(network: Network, *, lane: int | None = None, allowed: tuple[str, .
             return f"{name} differs between lanes: say which lane"
     for name, (rows, value) in _NEUTRAL.items():
         if name not in allowed and not np.all(numbers(network, name, getattr(w, rows), value, lane) == value):
+            if name == "keep":
+                return (
+                    "keep has no place in this theory, in which all unmet demand waits; `value_iteration` treats small "
+                    "networks that lose sales, `search` finds good levels of any by simulation"
+                )
             return (
                 f"{name} has no place in this theory, which is exact only without it; `search` finds good levels by "
                 "simulation"
