@@ -29,6 +29,7 @@ from meio_jax.errors import (
     UnsuitableError,
 )
 from meio_jax.instances.guaranteed_service import INSTANCES, as_problem, example_6_5, problem_6_7
+from meio_jax.kpis import kpis
 from meio_jax.plot.style import PAPER
 from meio_jax.processes import Processes, autoregressive, normal
 from meio_jax.rollout import rollout
@@ -229,6 +230,38 @@ def test_a_chain_stocks_for_all_of_its_wait_or_for_none(seed):
         best = min(best, cost)
     assert guaranteed_service(model).cost == pytest.approx(best, rel=1e-12)
     assert guaranteed_service_milp(model).cost == pytest.approx(best, rel=1e-6)
+
+
+EARLY = {
+    "b is early for c": (
+        {"a": (4, 10.0), "b": (3, 0.1), "c": (1, 1.0), "d": (0, 100.0), "e": (0, 1.0)},
+        (("a", "c"), ("b", "c"), ("b", "d"), ("e", "d")),
+        {"a": 4, "b": 0, "c": 0, "d": 0, "e": 0},
+        0.1 * math.sqrt(2 * 3) + math.sqrt(5),
+    ),
+    "b is early for c and d": (
+        {"a": (4, 10.0), "b": (3, 0.1), "c": (1, 1.0), "d": (1, 1.0), "e": (4, 10.0), "x": (0, 3.0)},
+        (("a", "c"), ("b", "c"), ("b", "d"), ("e", "d"), ("b", "x")),
+        {"a": 4, "b": 0, "c": 0, "d": 0, "e": 4, "x": 0},
+        0.1 * math.sqrt(3 * 3) + 2 * math.sqrt(5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_what_is_ready_early_may_wait(name):
+    """Part b must be at hand at once for one stage, and is early for others, which wait for what takes longer.
+
+    At which node the tree is hung up (the one that is listed last) must not matter.
+    """
+    rows, arcs, promises, cost = EARLY[name]
+    sinks = dict.fromkeys({b for _, b in arcs} - {a for a, _ in arcs}, 1.0)
+    for last in rows:
+        nodes = [*(n for n in rows if n != last), last]
+        model = ServiceModel(nodes, arcs, *({n: r[k] for n, r in rows.items()} for k in (0, 1)), sinks, 1.0)
+        found = guaranteed_service(model)
+        assert dict(zip(nodes, found.numbers["service_time"], strict=True)) == promises
+        assert found.cost == pytest.approx(cost)
 
 
 def test_a_forest_is_the_sum_of_its_trees():
@@ -451,6 +484,24 @@ def test_a_promise_is_kept_while_demand_stays_within_its_bound(name):
     kept, broken = shortfalls(network, model, found, less=0.02 * scale)
     assert kept <= 1e-5 * scale
     assert broken > 0.005 * scale
+
+
+def test_where_stock_is_in_one_place_the_simulator_pays_what_the_model_says():
+    """Problem 6.7 stocks at the customer only, and with k = 4 its demand hardly ever leaves the bound."""
+    problem = INSTANCES[2].problem
+    found = guaranteed_service(problem.service, network=problem.network)
+    played = rollout(
+        problem.network,
+        found.policy,
+        found.theta,
+        problem.processes,
+        jax.random.key(1),
+        periods=300,
+        lanes=256,
+        warmup=20,
+    )
+    cost = np.asarray(kpis(played.totals)["cost"], float)
+    assert cost.mean() == pytest.approx(found.cost, abs=5 * cost.std(ddof=1) / math.sqrt(cost.size) + 1e-4 * found.cost)
 
 
 # --- From a network ----------------------------------------------------------------------------------------------
