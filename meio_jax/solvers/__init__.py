@@ -13,11 +13,13 @@ from meio_jax.solvers.hindsight import Hindsight, hindsight
 from meio_jax.solvers.laws import Law, Normal, Pmf, Poisson, as_law, clipped_normal, discretised
 from meio_jax.solvers.linear_parts import Terminal, replacement_values
 from meio_jax.solvers.lot_size import r_nQ, r_nQ_cost
+from meio_jax.solvers.methods import solve
 from meio_jax.solvers.metric import metric
 from meio_jax.solvers.newsvendor import base_stock, base_stock_cost, newsvendor, newsvendor_profit
 from meio_jax.solvers.one_for_one import one_for_one
 from meio_jax.solvers.planners import RollingPlan, ScenarioTree, outlook_of, play
 from meio_jax.solvers.policy_evaluation import policy_cost
+from meio_jax.solvers.problem import Problem, problem_of
 from meio_jax.solvers.reorder_levels import power_approximation, s_S, s_S_cost
 from meio_jax.solvers.rosling import rosling
 from meio_jax.solvers.search import SearchResult, search
@@ -39,6 +41,7 @@ __all__ = [
     "Normal",
     "Pmf",
     "Poisson",
+    "Problem",
     "RollingPlan",
     "ScenarioTree",
     "SearchResult",
@@ -73,6 +76,7 @@ __all__ = [
     "play",
     "policy_cost",
     "power_approximation",
+    "problem_of",
     "r_Q",
     "r_Q_approximation",
     "r_Q_cost",
@@ -90,6 +94,7 @@ __all__ = [
     "shang_song",
     "silver_meal",
     "single_stage",
+    "solve",
     "tree_system",
     "value_iteration",
     "wagner_whitin",
