@@ -34,6 +34,7 @@ from meio_jax.plot.style import PAPER
 from meio_jax.processes import Processes, autoregressive, normal
 from meio_jax.rollout import rollout
 from meio_jax.scenario import scenario_of
+from meio_jax.solvers import service_milp
 from meio_jax.solvers.guaranteed_service import ServiceModel
 from meio_jax.solvers.laws import Normal, Poisson
 from meio_jax.solvers.methods import method_named
@@ -299,6 +300,27 @@ def test_a_network_that_is_no_tree_has_proven_bounds():
     assert found.claim == "optimal"
     assert 0 <= found.details["gap"] <= 1e-6
     assert found.cost * (1 - 1e-6) <= found.lower_bound <= found.cost
+
+
+@pytest.mark.parametrize("tolerance", [0.5, 0.1, 0.03, 0.01, 0.003])
+def test_bounds_hold_wherever_it_stops(tolerance):
+    for seed in range(4):
+        model = random_model(seed, 30)
+        optimum, found = guaranteed_service(model).cost, guaranteed_service_milp(model, tolerance=tolerance)
+        assert found.lower_bound <= optimum * (1 + 1e-9) and found.cost >= optimum * (1 - 1e-9)
+        assert found.cost - found.lower_bound <= tolerance * found.cost
+
+
+def test_no_program_claims_more_than_the_optimum():
+    """The bounds of the programs themselves, before they are cut at the best cost that was found."""
+    model = random_model(2, 30)
+    optimum, lines = guaranteed_service(model).cost, service_milp._Lines(model)
+    for _ in range(6):
+        times, bound = lines.solve(1e-9, None)
+        assert bound <= optimum * (1 + 1e-7)
+        if not lines.broken_at(service_cost(model, times).numbers["net_replenishment_time"]):
+            break
+    assert bound == pytest.approx(optimum, rel=1e-6)
 
 
 def test_a_solver_that_is_stopped_says_how_far_it_came():
