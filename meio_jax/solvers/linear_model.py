@@ -167,9 +167,8 @@ class LinearModel(Balances):
             raise UnboundedError("the cost has no lower bound: scrap or terminal values pay more than a unit costs")
         if found.status == 2:
             raise InfeasibleError("no plan satisfies the constraints of the network from this start")
-        late = (
-            self.whole and found.status == 1 and found.x is not None
-        )  # its bound is good, its plan may not be the best
+        # Out of time: the bound still holds, and the plan is the best that was found.
+        late = self.whole and found.status == 1 and found.x is not None
         if found.x is None or not (found.status == 0 or late):
             raise NumberError(f"HiGHS found no optimum: {found.message}")
         x = np.zeros(self.size)
