@@ -41,7 +41,7 @@ def guaranteed_service_milp(
 ) -> Solution:
     """The service times of least safety-stock cost, with bounds on what any others cost.
 
-    Networks of about a hundred stages take seconds; with several hundred and long times, bounds are still a few per
+    A hundred stages take up to a minute; with two hundred and long times, bounds are still one to three per
     cent apart after a minute (``python -m benchmarks.service``): give a ``time_limit``, or take a larger tolerance.
 
     Args:
