@@ -16,7 +16,17 @@ import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = {"stockpyl": "from_stockpyl.py", "or-gym": "from_or_gym.py", "gym-invmgmt": "from_gym_invmgmt.py"}
+#: Each writes goldens of its own.
+SCRIPTS = {
+    "stockpyl": (
+        "from_stockpyl.py",
+        "from_stockpyl_single_stage.py",
+        "from_stockpyl_multi_echelon.py",
+        "from_stockpyl_service.py",
+    ),
+    "or-gym": ("from_or_gym.py",),
+    "gym-invmgmt": ("from_gym_invmgmt.py", "from_gym_invmgmt_seeds.py"),
+}
 
 
 def main() -> None:
@@ -36,7 +46,8 @@ def main() -> None:
             install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "-r", pins]
             subprocess.run(install, check=True)
             stamp.write_text(pins.read_text())
-        subprocess.run([python, "-W", "ignore", HERE / SCRIPTS[peer]], check=True, stderr=sys.stderr)
+        for script in SCRIPTS[peer]:
+            subprocess.run([python, "-W", "ignore", HERE / script], check=True, stderr=sys.stderr)
 
 
 if __name__ == "__main__":
