@@ -170,7 +170,8 @@ def _text(data: dict[str, Any], found: Solution) -> str:
     if found.constant_cost:
         rows.append(("of the cost", f"{found.constant_cost:.6g} cannot be avoided"))
     for known in data["known"]:
-        gap = "" if not known["cost"] else f", ours {100 * (found.cost - known['cost']) / abs(known['cost']):+.3f} %"
+        apart = 100 * (found.cost - known["cost"]) / abs(known["cost"]) if known["cost"] else math.nan
+        gap = "" if math.isnan(apart) else f", ours {round(apart, 3) + 0.0:+.3f} %"  # + 0.0: there is no -0.000
         note = f"; {known['note']}" if known["note"] else ""
         rows.append(("known", f"{known['what']} {known['cost']:.6g} ({known['source']}{note}){gap}"))
     for name in ("echelon_levels", "local_levels"):
