@@ -24,7 +24,7 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench peers race golden mutants survive mangle notebooks lock clean
+.PHONY: help setup demo test test-slow lint format bench peers race golden optimal mutants survive mangle notebooks lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ race: $(STAMP)  ## Race the simulator against a hand-written Numba kernel
 
 golden: $(STAMP)  ## Compute every instance with a known optimum, print published beside ours
 	$(PY) -m experiments.golden $(ARGS)
+
+optimal: $(STAMP)  ## Make the figures and numbers of docs/how_far_from_optimal.md (ARGS='--only chain')
+	$(PY) -m experiments.optimal_figures $(ARGS)
 
 survive: $(STAMP)  ## Kill a training 200 times and compare it with one never stopped (ARGS='--kills 20')
 	$(PY) -m experiments.survive $(ARGS)
