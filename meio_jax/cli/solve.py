@@ -165,8 +165,12 @@ def _text(data: dict[str, Any], found: Solution) -> str:
     rows = [("method", f"{data['method']}: {data['title']}{reference}")]
     rows.append(("cost", f"{data['cost']:.6g}{unit}" if data["cost"] is not None else "not finite"))
     rows.append(("claim", _CLAIMS[found.claim]))
-    if math.isfinite(found.lower_bound) or math.isfinite(found.upper_bound):
+    if math.isfinite(found.lower_bound) and math.isfinite(found.upper_bound):
         rows.append(("optimum in", f"[{found.lower_bound:.7g}, {found.upper_bound:.7g}], proven"))
+    elif math.isfinite(found.lower_bound):
+        rows.append(("optimum", f"at least {found.lower_bound:.7g}, proven"))
+    elif math.isfinite(found.upper_bound):
+        rows.append(("optimum", f"at most {found.upper_bound:.7g}, proven"))
     if found.constant_cost:
         rows.append(("of the cost", f"{found.constant_cost:.6g} cannot be avoided"))
     for known in data["known"]:
