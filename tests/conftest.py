@@ -55,3 +55,10 @@ def key_reuse():
     """A key used twice raises `jax.errors.KeyReuseError`."""
     with jax.debug_key_reuse(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    """Let go of a file's compiled programs: each holds some memory maps, of which a process may have 65,530."""
+    yield
+    jax.clear_caches()

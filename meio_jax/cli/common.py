@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import os
 import re
 import sys
@@ -143,23 +142,10 @@ def start_theta(policy: Any, system: Any) -> dict[str, Any]:
 
 
 def report_memory(system: Any) -> int:
-    """How old a report can get that is still remembered: the longest delay, and some more where reports get lost."""
-    import jax
-    import numpy as np
+    """How old a report can get that is still remembered, see `meio_jax.processes.reporting.oldest_report`."""
+    from meio_jax.processes.reporting import oldest_report
 
-    from meio_jax.processes.base import Process
-    from meio_jax.processes.reporting import Reports
-
-    process = system.processes.reporting
-    if process is None:
-        return 0
-    oldest = 1
-    for part in jax.tree.leaves(process, is_leaf=lambda x: isinstance(x, Reports)):
-        if isinstance(part, Process) and isinstance(part, Reports):
-            lost = float(np.max(np.asarray(part.missing)))
-            again = math.ceil(math.log(1e-3) / math.log(lost)) if lost > 0 else 0
-            oldest = max(oldest, part.longest + min(again, 32))
-    return oldest
+    return oldest_report(system.processes.reporting)
 
 
 def plain_numbers(theta: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import jax
@@ -14,7 +15,7 @@ from meio_jax.processes.inverse import thresholds
 from meio_jax.processes.lead_time import discrete, fixed
 from meio_jax.struct import pytree, static
 
-__all__ = ["Reports", "reports"]
+__all__ = ["Reports", "oldest_report", "reports"]
 
 _NONE = 1 << 30  # older than any report
 
@@ -90,3 +91,19 @@ def reports(delay: Any = 0, missing: Any = 0.0) -> Reports:
 
 
 FIXED = Parameter("periods until a report is visible", "period", high=512, whole=True)
+
+
+def oldest_report(process: Process | None) -> int:
+    """How old a report can get that is worth remembering: the longest delay, and some more where reports get lost.
+
+    0 where reports are prompt. Reads the leaves.
+    """
+    if process is None:
+        return 0
+    oldest = 1
+    for part in jax.tree.leaves(process, is_leaf=lambda x: isinstance(x, Reports)):
+        if isinstance(part, Reports):
+            lost = float(np.max(np.asarray(part.missing)))
+            again = math.ceil(math.log(1e-3) / math.log(lost)) if lost > 0 else 0
+            oldest = max(oldest, part.longest + min(again, 32))
+    return oldest

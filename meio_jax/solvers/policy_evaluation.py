@@ -153,7 +153,7 @@ def _explore(
     w = network.wiring
     weights = np.random.default_rng(7).integers(1, 2**62, len(layout.slots)) * 2 + 1
     p, values = demand.probabilities, demand.values
-    chunk = max(1, LANES // len(p))
+    sizes = [max(1, lanes // len(p)) for lanes in (FEW, LANES)]  # two programs: many chains are short
     play = functools.partial(
         _play, network, layout, policy, theta, demand=jnp.asarray(values), weights=jnp.asarray(weights)
     )
@@ -168,10 +168,11 @@ def _explore(
     rounds = 0
     while x.shape[1]:
         found = []
+        chunk = next((size for size in sizes if x.shape[1] <= size), sizes[-1])
         for at in range(0, x.shape[1], chunk):
             part = x[:, at : at + chunk]
             n = part.shape[1]
-            padded = np.resize(part.T, (chunk, len(part))).T  # one size, one program
+            padded = np.resize(part.T, (chunk, len(part))).T
             out = play(x=jnp.asarray(padded, jnp.float64), period=jnp.asarray(rounds % 97 + 1, jnp.int32))
             after, mark, cost, ordered, told = (np.asarray(v) for v in out)
             if np.isnan(ordered[:n]).any():
