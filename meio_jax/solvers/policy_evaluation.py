@@ -37,6 +37,8 @@ PRUNE = (1e-24, 1e-60, 1e-150)
 LEAVING = 1e-11
 #: Steps away from the start after which the states are taken to have no end.
 ROUNDS = 20_000
+#: Lanes of a round with few states.
+FEW = 1 << 13
 
 
 def policy_cost(
