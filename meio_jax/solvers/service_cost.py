@@ -110,4 +110,7 @@ def no_service_model(problem: Problem) -> str | None:
     """Why a problem is no guaranteed-service problem; None where it is one."""
     if isinstance(problem.service, ServiceModel):
         return None
-    return "nobody promises a service time: give a `ServiceModel` as service= (`service_model` makes one of a network)"
+    return (
+        "nobody promises a service time, and a network file has no word for it: in Python, give the problem a "
+        "`ServiceModel` as service= (`service_model` makes one of a network)"
+    )

@@ -40,7 +40,10 @@ def unusable(network: Network) -> str | None:
     """Why a network has no table of states, or None. Cheap."""
     w = network.wiring
     if not w.integer:
-        return "quantities are not whole; build the network with integer=True, or use 'search'"
+        return (
+            "quantities are not whole, and there is no table of all: build the network with integer=True (in a file, "
+            "integer: true), or use 'base_stock' for one stage, 'clark_scarf' for a chain, 'search' for anything"
+        )
     if any(leaf.shape[-1] != 1 for leaf in jax.tree.leaves(network)):
         return "its numbers differ between lanes; give one lane"
     if w.min_lead_time != w.max_lead_time or network.lead_time is not None:
