@@ -147,6 +147,7 @@ def _data(target: str, name: str, found: Solution, known: tuple[Known, ...], sec
             "known_optimum": optimum,
             "gap_percent": None if not optimum else 100 * (found.cost - optimum) / abs(optimum),
             "known": [{"what": k.what, "cost": k.cost, "source": k.source, "note": k.note} for k in known],
+            "interval": found.details.get("interval"),
             "constant_cost": found.constant_cost,
             "echelon_levels": found.echelon_levels,
             "local_levels": found.local_levels,
@@ -164,7 +165,7 @@ def _text(data: dict[str, Any], found: Solution) -> str:
     unit = {"average": " per period", "discounted": ", discounted", "total": " in total"}[found.criterion]
     rows = [("method", f"{data['method']}: {data['title']}{reference}")]
     rows.append(("cost", f"{data['cost']:.6g}{unit}" if data["cost"] is not None else "not finite"))
-    rows.append(("claim", _CLAIMS[found.claim]))
+    rows.append(("claim", _claim(found)))
     if math.isfinite(found.lower_bound) and math.isfinite(found.upper_bound):
         rows.append(("optimum in", f"[{found.lower_bound:.7g}, {found.upper_bound:.7g}], proven"))
     elif math.isfinite(found.lower_bound):
@@ -189,6 +190,15 @@ def _text(data: dict[str, Any], found: Solution) -> str:
     rows.append(("time", f"{data['seconds']:.3g} s"))
     width = max(len(name) for name, _ in rows)
     return "\n".join([data["instance"], *(f"  {name.ljust(width)}  {value}" for name, value in rows)])
+
+
+def _claim(found: Solution) -> str:
+    interval = found.details.get("interval")
+    if found.claim == "approximate" and interval is not None:
+        return f"approximate: simulated, 95 % in [{interval[0]:.6g}, {interval[1]:.6g}]"
+    if found.claim == "optimal" and "service_time" in found.numbers:
+        return "optimal in its model: no other promises cost less"
+    return _CLAIMS[found.claim]
 
 
 def _short(value: Any) -> str:

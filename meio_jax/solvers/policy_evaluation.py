@@ -38,7 +38,7 @@ LEAVING = 1e-11
 #: Steps away from the start after which the states are taken to have no end.
 ROUNDS = 20_000
 #: Lanes of a round with few states.
-FEW = 1 << 13
+FEW = 1 << 10
 
 
 def policy_cost(
