@@ -20,6 +20,7 @@
 # no optimum is known it puts one between two bounds.
 #
 # Every policy here, optimal or not, is a `Policy` of the simulator, so every analytic cost can be checked by playing it.
+# The page `docs/how_far_from_optimal.md` tells the whole story, with all methods and all families of instances.
 
 # %%
 # %matplotlib inline
