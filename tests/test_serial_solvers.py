@@ -238,7 +238,7 @@ def test_rounding_and_weight():
 
 # --- stockpyl --------------------------------------------------------------------------------------------------------
 
-PEER = json.loads((GOLDENS / "stockpyl_multi_echelon.json").read_text())
+PEER = json.loads((GOLDENS / "multi_echelon_stockpyl.json").read_text())
 
 
 @pytest.mark.parametrize("name", PEER["heuristic"])

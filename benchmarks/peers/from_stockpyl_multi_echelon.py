@@ -87,6 +87,6 @@ def costs():
 if __name__ == "__main__":
     write(
         "stockpyl",
-        "stockpyl_multi_echelon",
+        "multi_echelon_stockpyl",
         {"what": "serial systems, customer stage first", "heuristic": heuristics(), "example_6_1": costs()},
     )
