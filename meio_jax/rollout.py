@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ from meio_jax.errors import InputError
 from meio_jax.kpis import tally
 from meio_jax.network import Network
 from meio_jax.observation import Observation, Reports, file_report, init_reports, note_orders, observe
+from meio_jax.parallel import is_traced, side_by_side, ways
 from meio_jax.policies.base import Policy
 from meio_jax.processes import Processes, init_processes, sample_shock
 from meio_jax.scenario import Scenario, Shock
@@ -27,8 +26,6 @@ __all__ = ["Carry", "Rollout", "Trajectory", "begin", "play_period", "rollout"]
 
 #: At most so many periods are drawn and summed together, and their shocks may take so many bytes.
 STRETCH, STRETCH_BYTES = 64, 1 << 18
-#: Blocks of lanes that are played side by side, on a core each; it changes the program and no number in it.
-WAYS = min(4, os.cpu_count() or 1)
 
 
 class Trajectory(NamedTuple):
@@ -119,7 +116,7 @@ def rollout(
       keep_trajectory: also return every period.
       carry: continue from here instead of from the initial state.
       block: play the lanes in blocks of this size, each from start to end, to stay in the cache, and several side by
-        side on the cores (up to 4); must divide ``lanes``. On CPUs 512 is good for most networks: see `benchmarks.run`.
+        side on the cores of a CPU; must divide ``lanes``. On CPUs 512 is good for most networks: see `benchmarks.run`.
         Draws then differ from the unblocked ones; totals are joined again along the lane axis.
       oldest: with late reports, the greatest age that is remembered.
 
@@ -140,29 +137,77 @@ def rollout(
         raise InputError(f"warmup = {warmup} must leave something of the {periods} periods")
     if block is not None and (lanes % block or carry is not None or keep_trajectory):
         raise InputError(f"block={block} must divide lanes={lanes}, and goes neither with carry nor with a trajectory")
+    if block is not None and block != lanes:
+        return _in_blocks(
+            network, policy, theta, source, key, warmup,
+            periods=periods, lanes=lanes, measure=measure, block=block, oldest=oldest,
+        )  # fmt: skip
     return _rollout(
         network, policy, theta, source, key, warmup, carry,
-        periods=periods, lanes=lanes, measure=measure, keep=keep_trajectory, block=block, oldest=oldest,
+        periods=periods, lanes=lanes, measure=measure, keep=keep_trajectory, oldest=oldest,
     )  # fmt: skip
 
 
-@functools.partial(jax.jit, static_argnames=("policy", "periods", "lanes", "measure", "keep", "block", "oldest"))
+@functools.partial(jax.jit, static_argnames=("policy", "periods", "lanes", "measure", "keep", "oldest"))
 def _rollout(
     network: Network, policy: Policy, theta: Any, source: Any, key: Array, warmup: Any, carry: Carry | None, *,
-    periods: int, lanes: int, measure: Any, keep: bool, block: int | None, oldest: int,
+    periods: int, lanes: int, measure: Any, keep: bool, oldest: int,
 ) -> Rollout:  # fmt: skip
-    if block is None or block == lanes:
-        return _scan(network, policy, theta, source, key, warmup, carry, periods, lanes, measure, keep, oldest)
+    return _scan(network, policy, theta, source, key, warmup, carry, periods, lanes, measure, keep, oldest)
+
+
+def _in_blocks(
+    network: Network, policy: Policy, theta: Any, source: Any, key: Array, warmup: Any, *,
+    periods: int, lanes: int, measure: Any, block: int, oldest: int,
+) -> Rollout:  # fmt: skip
+    """All blocks, in equal groups side by side; the numbers do not depend on how many groups there are."""
+    count = ways(lanes // block)
+    feeds = _dealt(network, theta, source, key, laned=policy.theta_has_lanes, lanes=lanes, block=block, count=count)
+
+    def play(k: int) -> Any:
+        return _play_blocks(
+            network, policy, theta, source, warmup, feeds[k],
+            periods=periods, lanes=lanes, measure=measure, block=block, oldest=oldest,
+        )  # fmt: skip
+
+    if count == 1 or is_traced(network, theta, source, key, warmup):
+        parts = [play(k) for k in range(count)]
+    else:
+        parts = side_by_side(play, count)
+    return _join(parts, lanes=lanes, block=block)
+
+
+def _is_split(network: Network, theta: Any, source: Any, laned: bool, lanes: int) -> list[bool]:
+    """For each leaf of the three whether it differs between lanes, and so is cut into blocks."""
+    parts = ((network, True), (theta, laned), (source, True))
+    return [may and x.ndim > 0 and x.shape[-1] == lanes for part, may in parts for x in jax.tree.leaves(part)]
+
+
+@functools.partial(jax.jit, static_argnames=("laned", "lanes", "block", "count"))
+def _dealt(
+    network: Network, theta: Any, source: Any, key: Array, *, laned: bool, lanes: int, block: int, count: int
+) -> list[tuple[Array, list[Array]]]:
+    """For each group the keys of its blocks and their parts of what differs between lanes, a leading axis of blocks."""
     blocks = lanes // block
+    split = _is_split(network, theta, source, laned, lanes)
+    cut = [
+        jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, block), -2, 0)
+        for x, yes in zip(jax.tree.leaves((network, theta, source)), split, strict=True)
+        if yes
+    ]
+    groups = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), (jax.random.split(key, blocks), cut))
+    return [jax.tree.map(lambda x, k=k: x[k], groups) for k in range(count)]
+
+
+@functools.partial(jax.jit, static_argnames=("policy", "periods", "lanes", "measure", "block", "oldest"))
+def _play_blocks(
+    network: Network, policy: Policy, theta: Any, source: Any, warmup: Any, feed: tuple[Array, list[Array]], *,
+    periods: int, lanes: int, measure: Any, block: int, oldest: int,
+) -> Rollout:  # fmt: skip
+    """One group of blocks, one after another, each from start to end; results have a leading axis of blocks."""
     tree: Any
     leaves, tree = jax.tree.flatten((network, theta, source))
-    laned = (True, policy.theta_has_lanes, True)
-    counts = [len(jax.tree.leaves(part)) for part in (network, theta, source)]
-    may = [yes for yes, n in zip(laned, counts, strict=True) for _ in range(n)]
-    split = [yes and x.ndim > 0 and x.shape[-1] == lanes for yes, x in zip(may, leaves, strict=True)]
-    mapped = [
-        jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, block), -2, 0) for x, s in zip(leaves, split, strict=True) if s
-    ]
+    split = _is_split(network, theta, source, policy.theta_has_lanes, lanes)
 
     def one(args: tuple[Array, list[Array]]) -> Rollout:
         key, parts = args
@@ -170,17 +215,18 @@ def _rollout(
         network, theta, source = tree.unflatten([next(own) if s else x for x, s in zip(leaves, split, strict=True)])
         return _scan(network, policy, theta, source, key, warmup, None, periods, block, measure, False, oldest)
 
-    ways = math.gcd(blocks, WAYS)
-    feeds = jax.tree.map(lambda x: x.reshape(ways, -1, *x.shape[1:]), (jax.random.split(key, blocks), mapped))
-    one = jax.checkpoint(one, prevent_cse=False)  # a gradient plays a block again rather than keep what all of them saw
-    parts = [jax.lax.map(one, jax.tree.map(lambda x, way=way: x[way], feeds)) for way in range(ways)]
-    out = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    # A gradient plays a block again rather than keep what all of them saw.
+    return jax.lax.map(jax.checkpoint(one, prevent_cse=False), feed)
 
-    def join(x: Array) -> Array:
-        laned = x.ndim > 1 and x.shape[-1] == block
-        return jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], lanes) if laned else x[0]
 
-    return jax.tree.map(join, out)
+@functools.partial(jax.jit, static_argnames=("lanes", "block"))
+def _join(parts: list[Rollout], *, lanes: int, block: int) -> Rollout:
+    def join(*x: Array) -> Array:
+        laned = x[0].ndim > 1 and x[0].shape[-1] == block
+        whole = jnp.concatenate(x)
+        return jnp.moveaxis(whole, 0, -2).reshape(*whole.shape[1:-1], lanes) if laned else whole[0]
+
+    return jax.tree.map(join, *parts)
 
 
 def _scan(

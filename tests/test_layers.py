@@ -16,6 +16,7 @@ FLOORS = {
     "struct": 0,
     "elements": 0,
     "indexing": 0,
+    "parallel": 0,
     "network": 0,
     "checks": 0,
     "build": 0,

@@ -28,6 +28,7 @@ from meio_jax.errors import InputError, NonFiniteError, NumberError
 from meio_jax.evaluate import t_interval
 from meio_jax.kpis import total_cost
 from meio_jax.network import Network
+from meio_jax.parallel import side_by_side, ways
 from meio_jax.policies.base import Policy
 from meio_jax.processes import Processes, draw
 from meio_jax.rollout import rollout
@@ -380,12 +381,18 @@ def search(
         once.
         """
         filled = np.concatenate([x, np.repeat(x[:1], batch - len(x), 0)])
-        at_once = max(1, min(batch, room // scenario.lanes))
-        costs = _lane_costs(
-            network, policy, space.thetas(filled), scenario, jax.random.clone(for_policy), jnp.asarray(warmup),
-            measure=measure, at_once=at_once, oldest=oldest,
-        )  # fmt: skip
-        out = np.asarray(costs, np.float64)[: len(x)]
+        count = ways(batch)
+        size = batch // count
+        at_once = max(1, min(size, room // scenario.lanes))
+
+        def group(k: int) -> Array:
+            return _lane_costs(
+                network, policy, space.thetas(filled[k * size : (k + 1) * size]), scenario,
+                jax.random.clone(for_policy), jnp.asarray(warmup), measure=measure, at_once=at_once, oldest=oldest,
+            )  # fmt: skip
+
+        costs = [np.asarray(part, np.float64) for part in side_by_side(group, count)]
+        out = np.concatenate(costs)[: len(x)]
         bad = ~np.isfinite(out).all(1)
         if bad.any():
             worst = x[int(np.flatnonzero(bad)[0])]
