@@ -30,6 +30,7 @@ from benchmarks import solvers
 from benchmarks.race import BACKLOG, BLOCK, MEAN, SD, run_race, seconds
 from meio_jax.kpis import total_cost
 from meio_jax.network import Network
+from meio_jax.parallel import CORES
 from meio_jax.policies.base_stock import BaseStock
 from meio_jax.processes import Processes, normal
 from meio_jax.rollout import rollout
@@ -152,7 +153,7 @@ def bench_scaling(quick: bool) -> Iterator[Row]:
     for what, systems in (("4 to 500 nodes", by_nodes), ("64 to 65,536 lanes", by_lanes)):
         plays, steps = [], []
         for _, network, lanes in systems:
-            block = lanes_for(network)
+            block = min(lanes_for(network), max(64, lanes // CORES))  # a block for each core, where there are so many
             periods = max(20, min(1_000, 4_000_000 // (network.wiring.n_nodes * lanes)))
             plays.append(player(network, lanes, periods, block if lanes > block else None))
             steps.append(network.wiring.n_nodes * lanes * periods)

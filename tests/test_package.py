@@ -30,6 +30,8 @@ LAZY = {
     "pandas",
     "pyarrow",
     "pydantic",
+    "scipy.optimize",
+    "scipy.stats",
     "tensorflow_probability",
     "tyro",
 }
@@ -54,7 +56,7 @@ def watch(event, args):
 sys.addaudithook(watch)
 import meio_jax
 outside = list(seen)
-print(json.dumps({"outside": outside, "modules": sorted({m.partition(".")[0] for m in sys.modules}),
+print(json.dumps({"outside": outside, "modules": sorted(sys.modules),
                   "x64": jax.config.jax_enable_x64}))
 """
 

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy import stats
 
 from meio_jax.errors import InputError, ParameterError
 from meio_jax.indexing import sum_first
@@ -102,6 +101,8 @@ class Myopic:
         """For Poisson demand of this mean (None: 1), or negative binomial where ``sd ** 2`` exceeds it."""
         rate = float(np.asarray(of_customers(network, 1.0 if mean is None else mean, "mean"))[0, 0])
         spread = float(np.asarray(of_customers(network, sd, "sd"))[0, 0])
+        from scipy import stats  # here, as it takes as long to import as JAX
+
         over = spread**2 > rate * (1 + 1e-9) and rate > 0
         law = stats.nbinom(rate**2 / (spread**2 - rate), rate / spread**2) if over else stats.poisson(rate)
         p = law.pmf(np.arange(law.isf(1e-12) + 1))
