@@ -648,8 +648,8 @@ PLAYING = _in(
     ),
     (
         "every block has the same demand",
-        "jax.random.split(key, blocks), mapped",
-        "jnp.broadcast_to(key, (blocks,)), mapped",
+        "jax.random.split(key, blocks), cut",
+        "jnp.broadcast_to(key, (blocks,)), cut",
         "blocks",
     ),
     ("a continued run starts anew", "if carry is None else carry", "if True else carry", "continued"),
