@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 __all__ = ["is_traced", "side_by_side", "ways"]
 
@@ -18,8 +20,13 @@ T = TypeVar("T")
 #: Cores that this process may use.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-#: Of `jax.config`, those that have a context manager of the same name and change what is compiled or checked.
-SWITCHES = ("enable_x64", "debug_key_reuse", "debug_nans", "numpy_rank_promotion", "default_matmul_precision")
+#: Of `jax.config`, those that have a context manager of the same name and change what is drawn, compiled or checked.
+SWITCHES = (
+    "enable_x64", "default_prng_impl", "threefry_partitionable", "default_matmul_precision", "default_device",
+    "disable_jit", "debug_key_reuse", "debug_nans", "debug_infs", "numpy_rank_promotion", "numpy_dtype_promotion",
+)  # fmt: skip
+
+_here = threading.local()
 
 
 def ways(parts: int) -> int:
@@ -33,8 +40,10 @@ def ways(parts: int) -> int:
 
 
 def is_traced(*trees: Any) -> bool:
-    """Whether any leaf is a tracer: what is then computed becomes part of a larger program."""
-    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
+    """Whether what is computed from these becomes part of a larger program: a leaf is a tracer, or all that is computed
+    here is staged (within `jax.jit` constants are no tracers, and what is made of them is one).
+    """
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((trees, jnp.add(0, 0))))
 
 
 def side_by_side(play: Callable[[int], T], count: int) -> list[T]:
@@ -42,11 +51,17 @@ def side_by_side(play: Callable[[int], T], count: int) -> list[T]:
 
     XLA's CPU runtime hardly overlaps what one program could do at once, and a thread's programs run one after another;
     but programs of different threads do run side by side, as the lock of the interpreter is free while they run. The
-    first part is called here: it compiles what all of them need once. Its results may still be on their way.
+    first part is called here: it compiles what all of them need once. Its results may still be on their way. Within a
+    part the parts follow one another: its thread cannot wait for itself.
+
+    Raises what the first part that fails raises, when all of them have ended.
     """
     first = play(0)
+    if getattr(_here, "is_part", False):
+        return [first, *(play(k) for k in range(1, count))]
     around = _around()
     rest = [_thread(k).submit(_within, around, play, k) for k in range(1, count)]
+    wait(rest)
     return [first, *(part.result() for part in rest)]
 
 
@@ -62,6 +77,7 @@ def _around() -> tuple[Any, ...]:
 
 
 def _within(around: tuple[Any, ...], play: Callable[[int], T], k: int) -> T:
+    _here.is_part = True  # and remains it: the thread is there for parts alone
     with contextlib.ExitStack() as stack:
         for name, value in zip(SWITCHES, around, strict=True):
             stack.enter_context(getattr(jax, name)(value))

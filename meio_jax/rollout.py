@@ -161,7 +161,7 @@ def _in_blocks(
     periods: int, lanes: int, measure: Any, block: int, oldest: int,
 ) -> Rollout:  # fmt: skip
     """All blocks, in equal groups side by side; the numbers do not depend on how many groups there are."""
-    count = ways(lanes // block)
+    count = 1 if is_traced(network, theta, source, key, warmup) else ways(lanes // block)
     feeds = _dealt(network, theta, source, key, laned=policy.theta_has_lanes, lanes=lanes, block=block, count=count)
 
     def play(k: int) -> Any:
@@ -170,11 +170,7 @@ def _in_blocks(
             periods=periods, lanes=lanes, measure=measure, block=block, oldest=oldest,
         )  # fmt: skip
 
-    if count == 1 or is_traced(network, theta, source, key, warmup):
-        parts = [play(k) for k in range(count)]
-    else:
-        parts = side_by_side(play, count)
-    return _join(parts, lanes=lanes, block=block)
+    return _join(side_by_side(play, count), lanes=lanes, block=block)
 
 
 def _is_split(network: Network, theta: Any, source: Any, laned: bool, lanes: int) -> list[bool]:

@@ -1,6 +1,7 @@
 """Parts of a computation on several cores: the same numbers on any number of them, in any precision, in any program."""
 
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,15 @@ def test_the_numbers_do_not_depend_on_the_cores(cores):
     one_by_one = jax.jit(play)(KEY)  # traced: one program, no threads
     np.testing.assert_array_equal(costs, one_by_one)
     assert len(np.unique(np.asarray(costs))) == 24  # every block has draws of its own
+
+
+def test_within_another_program_everything_may_be_a_constant(cores):
+    np.testing.assert_array_equal(jax.jit(lambda: play())(), play())
+
+
+def test_every_thread_draws_as_its_caller_does(cores):
+    with jax.threefry_partitionable(False):
+        np.testing.assert_array_equal(play(), jax.jit(play)(KEY))
 
 
 def test_every_thread_computes_in_the_precision_of_its_caller(cores, x64):
@@ -83,6 +93,34 @@ def test_parts_run_side_by_side_and_an_error_surfaces(monkeypatch):
     with pytest.raises(ValueError, match="part 2"):
         parallel.side_by_side(fail, 3)
     assert parallel.side_by_side(lambda k: k, 3) == [0, 1, 2]  # and the threads are still there
+
+
+def test_an_error_waits_for_the_other_parts():
+    ended = threading.Event()
+
+    def part(k):
+        if k == 1:
+            raise ValueError("part 1")
+        if k == 2:
+            time.sleep(0.2)
+            ended.set()
+
+    with pytest.raises(ValueError, match="part 1"):
+        parallel.side_by_side(part, 3)
+    assert ended.is_set()
+
+
+def test_a_part_may_have_parts_and_several_threads_may_ask_at_once():
+    def table(rows):
+        return parallel.side_by_side(lambda k: parallel.side_by_side(lambda j: rows * k + j, 3), rows)
+
+    found = {}
+    callers = [threading.Thread(target=lambda n=n: found.update({n: table(n)}), daemon=True) for n in (2, 3, 4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    assert found == {n: [[n * k + j for j in range(3)] for k in range(n)] for n in (2, 3, 4)}
 
 
 def test_groups_are_equal_and_as_many_as_there_are_cores(monkeypatch):
