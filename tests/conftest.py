@@ -1,5 +1,6 @@
 """What every test stands on: CPU, cached compilation, fixed seeds, switches for the strict modes of JAX."""
 
+import json
 import os
 import zlib
 from pathlib import Path
@@ -55,6 +56,33 @@ def key_reuse():
     """A key used twice raises `jax.errors.KeyReuseError`."""
     with jax.debug_key_reuse(True):
         yield
+
+
+@pytest.fixture
+def meio(capfd):
+    """Run a command of the command line in this process: exit code, standard output, standard error."""
+    from meio_jax.cli import main
+
+    def run(*words):
+        capfd.readouterr()
+        code = main([str(w) for w in words])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def meio_json(meio):
+    """Run a command with ``--json``: exit code and the one value that it prints."""
+
+    def run(*words):
+        code, out, err = meio(*words, "--json")
+        assert out.count("\n") == 1 and out.endswith("\n"), out
+        assert "Traceback" not in err
+        return code, json.loads(out, parse_constant=lambda c: pytest.fail(f"{c} is no JSON"))
+
+    return run
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -27,34 +27,6 @@ TINY = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def meio(capfd):
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def run(*words):
-        capfd.readouterr()
-        code = main([str(w) for w in words])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def meio_json(meio):
-    """Run a command with ``--json``: exit code and the one object that it prints."""
-
-    def run(*words):
-        code, out, err = meio(*words, "--json")
-        assert out.count("\n") == 1 and out.endswith("\n"), out
-        data = json.loads(out, parse_constant=lambda c: pytest.fail(f"{c} is no JSON"))
-        assert isinstance(data, dict)
-        assert "Traceback" not in err
-        return code, data
-
-    return run
-
-
 def process(*words, **kwargs):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(words, capture_output=True, text=True, timeout=300, env=env, cwd=ROOT, check=False, **kwargs)

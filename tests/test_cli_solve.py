@@ -8,39 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from meio_jax.cli import main
 from meio_jax.instances import instances
 from meio_jax.solvers import methods as registry
 from meio_jax.solvers.methods import methods
 
 ROOT = Path(__file__).parent.parent
 SERIAL = str(ROOT / "examples" / "serial.yaml")
-
-
-@pytest.fixture
-def meio(capfd):
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def run(*words):
-        capfd.readouterr()
-        code = main([str(w) for w in words])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def meio_json(meio):
-    """Run a command with ``--json``: exit code and the one value that it prints."""
-
-    def run(*words):
-        code, out, err = meio(*words, "--json")
-        assert out.count("\n") == 1 and out.endswith("\n"), out
-        assert "Traceback" not in err
-        return code, json.loads(out, parse_constant=lambda c: pytest.fail(f"{c} is no JSON"))
-
-    return run
 
 
 # Instances

@@ -225,6 +225,8 @@ def test_one_stage_by_hand():
     assert found.bound[0] == pytest.approx(10 * (3 + 7) + 2 * 18)
     np.testing.assert_allclose(found.orders[:, 0, 0], [12, 6, 0, 0], atol=1e-7)
     assert found.attained.all() and found.relaxed == () and found.low is None
+    whole = hindsight(network, scenario_of(np.array([[3.0], [4.0], [5.0], [6.0]])), whole=True)  # nothing to branch on
+    assert whole.bound[0] == pytest.approx(found.bound[0])
 
 
 def test_weights_are_a_discount_and_a_warm_up():

@@ -29,8 +29,10 @@ from meio_jax.policies import (
 )
 from meio_jax.policies.base import Policy
 from meio_jax.policies.myopic import highest_position, myopic_table
+from meio_jax.processes import Processes, normal, reports
 from meio_jax.rollout import rollout
 from meio_jax.solvers.policy_evaluation import policy_cost
+from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.tuned_rules import METHODS, best_rule, myopic, standard_vector_base_stock
 from meio_jax.topologies import multi_source, serial
 
@@ -312,6 +314,19 @@ def test_simulated_cost_lies_in_its_interval():
     )  # fmt: skip
     costs = np.asarray(played.totals, float) / 1000
     assert abs(costs.mean() - known.cost) < 5 * costs.std() / 16
+
+
+def test_a_rule_is_tuned_by_simulation_with_late_reports_and_after_a_warm_up():
+    network = serial(1, lead_time=1, holding_cost=1.0, backlog_cost=9.0)
+    late = Problem(network, Processes(demand=normal(5.0, 1.0), reporting=reports(1)))
+    assert best_rule(late, BaseStock(), budget=17).claim == "approximate"
+    # Nothing is in stock at first: the first period owes its demand of 5 at 9 each, some 2 to 3 are the later ones' cost.
+    demand = Processes(demand=normal(5.0, 1.0))
+    cold, warm = (
+        best_rule(Problem(network, demand, criterion="total", periods=20, warmup=k), BaseStock(), budget=17).cost
+        for k in (0, 20)
+    )
+    assert cold > warm + 20.0
 
 
 def test_tuning_finds_the_best_levels_of_the_table():
