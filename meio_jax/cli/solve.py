@@ -146,7 +146,9 @@ def _data(target: str, name: str, found: Solution, known: tuple[Known, ...], sec
             "upper_bound": found.upper_bound,
             "known_optimum": optimum,
             "gap_percent": None if not optimum else 100 * (found.cost - optimum) / abs(optimum),
-            "known": [{"what": k.what, "cost": k.cost, "source": k.source, "note": k.note} for k in known],
+            "known": [
+                {"what": k.what, "cost": k.cost, "source": k.source, "method": k.method, "note": k.note} for k in known
+            ],
             "interval": found.details.get("interval"),
             "constant_cost": found.constant_cost,
             "echelon_levels": found.echelon_levels,
@@ -175,8 +177,7 @@ def _text(data: dict[str, Any], found: Solution) -> str:
     if found.constant_cost:
         rows.append(("of the cost", f"{found.constant_cost:.6g} cannot be avoided"))
     for known in data["known"]:
-        apart = 100 * (found.cost - known["cost"]) / abs(known["cost"]) if known["cost"] else math.nan
-        gap = "" if math.isnan(apart) else f", ours {round(apart, 3) + 0.0:+.3f} %"  # + 0.0: there is no -0.000
+        gap = _apart(known, data["method"], found)
         note = f"; {known['note']}" if known["note"] else ""
         rows.append(("known", f"{known['what']} {known['cost']:.6g} ({known['source']}{note}){gap}"))
     for name in ("echelon_levels", "local_levels"):
@@ -190,6 +191,17 @@ def _text(data: dict[str, Any], found: Solution) -> str:
     rows.append(("time", f"{data['seconds']:.3g} s"))
     width = max(len(name) for name, _ in rows)
     return "\n".join([data["instance"], *(f"  {name.ljust(width)}  {value}" for name, value in rows)])
+
+
+def _apart(known: dict[str, Any], method: str, found: Solution) -> str:
+    """How far ours is from what it should equal, or how far a rule of the literature is from our optimum."""
+    if known["what"] == "optimum" or known["method"] == method:
+        ours, reference, words = found.cost, known["cost"], ", ours {:+.3f} %"
+    elif found.claim == "optimal":
+        ours, reference, words = known["cost"], found.cost, ", {:+.3f} % from the optimum"
+    else:
+        return ""
+    return "" if not reference else words.format(round(100 * (ours - reference) / abs(reference), 3) + 0.0)  # no -0.000
 
 
 def _claim(found: Solution) -> str:
