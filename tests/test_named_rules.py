@@ -320,7 +320,7 @@ def test_a_rule_is_tuned_by_simulation_with_late_reports_and_after_a_warm_up():
     network = serial(1, lead_time=1, holding_cost=1.0, backlog_cost=9.0)
     late = Problem(network, Processes(demand=normal(5.0, 1.0), reporting=reports(1)))
     assert best_rule(late, BaseStock(), budget=17).claim == "approximate"
-    # Nothing is in stock at first: the first period owes its demand of 5 at 9 each, some 2 to 3 are the later ones' cost.
+    # Nothing is in stock at first: the first period owes its demand of 5 at 9 each. Later ones cost 2 to 3.
     demand = Processes(demand=normal(5.0, 1.0))
     cold, warm = (
         best_rule(Problem(network, demand, criterion="total", periods=20, warmup=k), BaseStock(), budget=17).cost

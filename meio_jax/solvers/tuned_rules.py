@@ -28,6 +28,7 @@ from meio_jax.policies.dual_sourcing import CappedDualIndex, DualIndex, SingleIn
 from meio_jax.policies.myopic import Myopic, lost_sales_costs, myopic_table
 from meio_jax.policies.reorder import ReorderLots, ReorderUpTo
 from meio_jax.policies.vector_base_stock import VectorBaseStock, one_source
+from meio_jax.processes.reporting import oldest_report
 from meio_jax.solvers.laws import Law
 from meio_jax.solvers.limits import no_table
 from meio_jax.solvers.method import Method
@@ -186,10 +187,10 @@ def _start(problem: Problem, policy: Any) -> Any:
 
 def _simulated(problem: Problem, policy: Any, theta0: Any, budget: int, key: Any) -> Solution:
     total = problem.criterion == "total"
-    periods, warmup = (problem.periods or 1, 0) if total else (PERIODS, WARMUP)
+    periods, warmup = (problem.periods or 1, problem.warmup) if total else (PERIODS, WARMUP)
     found = search(
         problem.network, policy, problem.processes, key, theta0=theta0, budget=budget, periods=periods + warmup,
-        warmup=warmup,
+        warmup=warmup, oldest=oldest_report(problem.processes.reporting),
     )  # fmt: skip
     scale = float(periods) if total else 1.0
     interval = None if found.low is None or found.high is None else (found.low * scale, found.high * scale)
