@@ -173,7 +173,8 @@ class LinearModel(Balances):
             raise NumberError(f"HiGHS found no optimum: {found.message}")
         x = np.zeros(self.size)
         x[self.used] = np.maximum(found.x, 0.0)
-        value = found.fun if not self.whole else min(found.fun, found.mip_dual_bound)
+        proven = found.mip_dual_bound if self.whole else None  # None too where nothing of the program is whole
+        value = found.fun if proven is None else min(found.fun, proven)
         sent = x[self.at["sent"]][self.group]
         shipped = np.concatenate([sent, x[self.at["sold"]]], 1)
         return Plan(float(value) + self.constant(start), self._needed(x[self.at["ordered"]][self.group], sent), shipped)
