@@ -339,6 +339,21 @@ def test_what_a_method_will_not_take(example_6_1):
     assert "differ between lanes" in method.unfit(dataclasses.replace(example_6_1, network=lanes))
     with pytest.raises(InputError, match="at least 2"):
         solve(example_6_1, draws=1)
+    # In whole units `value_iteration` finds 34.25 here, and the mean after a warm-up of a few periods was 72 and more.
+    tight = build_network(
+        [Node("a", holding_cost=1.0)],
+        [Arc(OUTSIDE, "a", lead_time=1, order_capacity=6), Arc("a", CUSTOMER, backlog_cost=30.0)],
+    )
+    average = Problem(tight, Processes(demand=poisson(5.7)))
+    assert "no bound on the average" in method.unfit(average)
+    with pytest.raises(UnsuitableError, match="no bound on the average"):
+        solve(average, draws=2)
+    assert method.unfit(dataclasses.replace(average, criterion="total", periods=9)) is None
+    sells = dataclasses.replace(
+        average, network=tight.replace(price=jnp.ones((1, 1))), criterion="discounted", discount=0.99
+    )
+    assert "would be left out" in method.unfit(sells)
+    assert method.unfit(dataclasses.replace(sells, discount=0.9)) is None
     salvage = chain_of_two(fixed_order_cost=1.0)
     with pytest.raises(InputError, match="'buy': what is left over pays, so give the arc an order_capacity"):
         hindsight(salvage, scenario_of(np.ones((3, 1))), whole=True, terminal=replacement_values(salvage))

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from meio_jax.errors import InputError
+from meio_jax.errors import InputError, UnsuitableError
 from meio_jax.evaluate import t_interval
 from meio_jax.kpis import total_cost
 from meio_jax.network import Network
@@ -37,6 +37,8 @@ __all__ = ["METHODS", "Hindsight", "hindsight", "period_weights", "played_costs"
 DRAWS, FEWEST, WORK, SEED = 100, 10, 100_000, 20
 #: The longest horizon of the method, where the criterion is an average or an endless sum.
 LONGEST = 120
+#: A discounted sum ends where a period's cost weighs no more than this.
+CUT = 1e-4
 REFERENCE = "Madansky 1960, Management Science 6(2)"
 
 
@@ -199,7 +201,7 @@ def period_weights(problem: Problem) -> np.ndarray:
         counted: np.ndarray = np.ones(problem.periods)
         warmup = problem.warmup
     elif problem.criterion == "discounted":
-        needed = math.ceil(math.log(1e-4) / math.log(problem.discount))
+        needed = math.ceil(math.log(CUT) / math.log(problem.discount))
         counted = problem.discount ** np.arange(min(problem.periods or LONGEST, max(needed, 1)))
         warmup = problem.warmup
     else:
@@ -210,12 +212,43 @@ def period_weights(problem: Problem) -> np.ndarray:
     return np.concatenate([np.zeros(warmup), counted])
 
 
+def unfit(problem: Problem) -> str | None:
+    """Why the method's mean would be no bound, or no program holds the network."""
+    reason = unfit_for_programs(problem)
+    if reason is not None:
+        return reason
+    network, processes = problem.network, problem.processes
+    limits = (network.capacity, network.order_capacity)
+    if problem.criterion == "average" and (
+        any(x is not None and np.isfinite(np.asarray(x)).any() for x in limits)
+        or any(x is not None for x in (processes.supply, processes.yield_))
+    ):
+        return (
+            "with capacities, outages or random yields stock may take any time to build up, so that the cost after a "
+            "warm-up is no bound on the average; ask for a 'total' over a horizon"
+        )
+    earns = network.price is not None or (
+        network.scrap_cost is not None and bool(np.any(np.asarray(network.scrap_cost) < 0))
+    )
+    if problem.criterion == "discounted" and earns and problem.periods is None and problem.discount**LONGEST > CUT:
+        return f"what is earned after {LONGEST} periods would be left out, and the rest is no bound; give periods="
+    return None
+
+
 def solve(problem: Problem, draws: int | None = None, seed: int = SEED, **options: Any) -> Solution:
     """The mean hindsight optimum over ``draws`` scenarios of the problem, as a bound; options as for `hindsight`.
 
     ``lower_bound`` is the mean less three standard errors. For an average criterion it is the cost per period after a
     warm-up in which all can be got ready, which bounds the long-run average. The others count from the initial state.
+
+    Raises:
+      UnsuitableError: the mean would be no bound: an average where capacities, outages or yields decide how long it
+        takes to get ready; earnings beyond the horizon of a discounted sum. Or no program holds the network.
+      InputError: fewer than two draws.
     """
+    reason = unfit(problem)
+    if reason is not None:
+        raise UnsuitableError(f"hindsight cannot treat this problem: {reason}")
     weights = period_weights(problem)
     if draws is None:
         draws = int(np.clip(WORK // (len(weights) * problem.network.wiring.n_arcs), FEWEST, DRAWS))
@@ -249,5 +282,5 @@ def solve(problem: Problem, draws: int | None = None, seed: int = SEED, **option
 
 METHODS: tuple[Method, ...] = (
     Method("hindsight", "mean optimum of scenarios known in advance (linear programs)", "bound", solve,
-           unfit_for_programs, 1),
+           unfit, 1),
 )  # fmt: skip
