@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -186,8 +188,12 @@ def test_methods_cost_what_they_cost_on_fresh_draws():
     rolling, tree = (m(problem) for m in METHODS)
     assert [m.name for m in METHODS] == ["rolling_plan", "scenario_tree"]
     for found in (rolling, tree):
-        assert found.claim == "approximate" and found.details["low"] < found.cost < found.details["high"]
+        low, high = found.details["interval"]
+        assert found.claim == "approximate" and low < found.cost < high
     assert tree.cost != rolling.cost
+    endless = dataclasses.replace(problem, criterion="discounted", periods=None, discount=0.99)  # a third after 120
+    assert all("goes on" in m.unfit(endless) for m in METHODS)
+    assert all(m.unfit(dataclasses.replace(endless, discount=0.9)) is None for m in METHODS)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,15 @@ from meio_jax.solvers.method import Method
 from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.solution import Solution
 
-__all__ = ["METHODS", "Hindsight", "hindsight", "period_weights", "played_costs", "unfit_for_programs"]
+__all__ = [
+    "METHODS",
+    "Hindsight",
+    "hindsight",
+    "is_cut_short",
+    "period_weights",
+    "played_costs",
+    "unfit_for_programs",
+]
 
 #: Scenarios that the method draws, fewer where they are large (arcs times periods), and the seed that it draws with.
 DRAWS, FEWEST, WORK, SEED = 100, 10, 100_000, 20
@@ -193,6 +201,11 @@ def unfit_for_programs(problem: Problem) -> str | None:
     return None
 
 
+def is_cut_short(problem: Problem) -> bool:
+    """Whether an endless discounted sum goes on, beyond the longest horizon, with periods that weigh something."""
+    return problem.criterion == "discounted" and problem.periods is None and problem.discount**LONGEST > CUT
+
+
 def period_weights(problem: Problem) -> np.ndarray:
     """``[T]`` weight of each period's cost in the problem's criterion, the warm-up included with zeros."""
     w = problem.network.wiring
@@ -230,7 +243,7 @@ def unfit(problem: Problem) -> str | None:
     earns = network.price is not None or (
         network.scrap_cost is not None and bool(np.any(np.asarray(network.scrap_cost) < 0))
     )
-    if problem.criterion == "discounted" and earns and problem.periods is None and problem.discount**LONGEST > CUT:
+    if earns and is_cut_short(problem):
         return f"what is earned after {LONGEST} periods would be left out, and the rest is no bound; give periods="
     return None
 

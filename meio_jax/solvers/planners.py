@@ -24,7 +24,7 @@ from meio_jax.network import Network
 from meio_jax.processes import Processes, draw
 from meio_jax.scenario import Scenario, check_scenario
 from meio_jax.simulator import Flows, State, initial_state, transition
-from meio_jax.solvers.hindsight import period_weights, unfit_for_programs
+from meio_jax.solvers.hindsight import LONGEST, is_cut_short, period_weights, unfit_for_programs
 from meio_jax.solvers.laws import Law
 from meio_jax.solvers.linear_model import LinearModel
 from meio_jax.solvers.linear_parts import Start, Terminal, Tree, chain, replacement_values
@@ -318,7 +318,7 @@ def _solve(problem: Problem, kind: type[RollingPlan], name: str, reference: str,
     costs = played.totals(weights)
     low, high = t_interval(costs, 0.95)
     details = {
-        "low": low, "high": high, "level": 0.95, "draws": LANES, "seed": SEED, "periods": periods,
+        "interval": (low, high), "level": 0.95, "draws": LANES, "seed": SEED, "periods": periods,
         "milliseconds a decision": 1e3 * played.seconds,
     }  # fmt: skip
     return Solution(
@@ -337,9 +337,15 @@ def scenario_tree(problem: Problem) -> Solution:
     return _solve(problem, ScenarioTree, "scenario_tree", "Birge and Louveaux 2011, chapter 3")
 
 
+def _unfit(problem: Problem) -> str | None:
+    if is_cut_short(problem):
+        return f"it plays {LONGEST} periods, and what is discounted by {problem.discount:g} goes on; give periods="
+    return unfit_for_programs(problem)
+
+
 METHODS: tuple[Method, ...] = (
     Method("rolling_plan", "plan for the mean demand, again in every period (linear programs)", "approximate",
-           rolling_plan, unfit_for_programs, 2),
+           rolling_plan, _unfit, 2),
     Method("scenario_tree", "plan for a tree of futures, again in every period (linear programs)", "approximate",
-           scenario_tree, unfit_for_programs, 2),
+           scenario_tree, _unfit, 2),
 )  # fmt: skip
