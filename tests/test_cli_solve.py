@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from meio_jax.cli.solve import _data, _text
 from meio_jax.instances import instances
 from meio_jax.solvers import methods as registry
 from meio_jax.solvers.methods import methods
+from meio_jax.solvers.solution import Solution
 
 ROOT = Path(__file__).parent.parent
 SERIAL = str(ROOT / "examples" / "serial.yaml")
@@ -68,6 +70,12 @@ def test_solve_an_instance(meio, meio_json):
     assert data["simulated"] is None and "Clark" in data["reference"]
     code, out, _ = meio("solve", "serial/example_6_1")
     assert code == 0 and "47.66" in out and "optimal: no policy costs less" in out and "Snyder and Shen 2019" in out
+
+
+def test_a_bound_from_draws_is_not_said_to_be_proven():
+    for details, sure in (({}, "proven"), ({"draws": 100}, "three standard errors below the mean")):
+        found = Solution(5.0, claim="bound", lower_bound=4.0, details=details)
+        assert f"at least 4, {sure}" in _text(_data("it", "hindsight", found, (), 0.1) | {"simulated": None}, found)
 
 
 def test_solve_a_file_by_name_of_a_method(meio_json):

@@ -171,7 +171,8 @@ def _text(data: dict[str, Any], found: Solution) -> str:
     if math.isfinite(found.lower_bound) and math.isfinite(found.upper_bound):
         rows.append(("optimum in", f"[{found.lower_bound:.7g}, {found.upper_bound:.7g}], proven"))
     elif math.isfinite(found.lower_bound):
-        rows.append(("optimum", f"at least {found.lower_bound:.7g}, proven"))
+        sure = "three standard errors below the mean" if "draws" in found.details else "proven"  # of scenarios drawn
+        rows.append(("optimum", f"at least {found.lower_bound:.7g}, {sure}"))
     elif math.isfinite(found.upper_bound):
         rows.append(("optimum", f"at most {found.upper_bound:.7g}, proven"))
     if found.constant_cost:
