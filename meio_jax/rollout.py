@@ -161,7 +161,8 @@ def _in_blocks(
     periods: int, lanes: int, measure: Any, block: int, oldest: int,
 ) -> Rollout:  # fmt: skip
     """All blocks, in equal groups side by side; the numbers do not depend on how many groups there are."""
-    count = 1 if is_traced(network, theta, source, key, warmup) else ways(lanes // block)
+    around = [cell.cell_contents for cell in getattr(measure, "__closure__", None) or ()]  # a gradient may be of those
+    count = 1 if is_traced(network, theta, source, key, warmup, around) else ways(lanes // block)
     feeds = _dealt(network, theta, source, key, laned=policy.theta_has_lanes, lanes=lanes, block=block, count=count)
 
     def play(k: int) -> Any:

@@ -64,6 +64,16 @@ def test_a_gradient_passes(cores):
     assert np.isfinite(levels).all() and (np.asarray(levels) != 0).any()
 
 
+def test_a_gradient_of_what_the_measure_holds_passes(cores):
+    def mean(rate, block):
+        return rollout(
+            NETWORK, BaseStock(), THETA, WORLD, KEY, periods=20, lanes=24, block=block,
+            measure=lambda network, flows: rate * total_cost(network, flows),
+        ).totals.mean()  # fmt: skip
+
+    assert jax.grad(mean)(3.0, 2) == pytest.approx(float(mean(1.0, 2)), rel=1e-5)
+
+
 def test_a_search_finds_the_same_on_any_number_of_cores(monkeypatch):
     found = []
     for cores in (1, 4):
