@@ -363,6 +363,7 @@ def test_the_schema_says_what_each_number_means():
 BAD = [
     # what to change, the error, the line, words of the message
     ("holding_cost: 1}", "holdng_cost: 1}", "UnknownKeyError", 4, r"nodes\[0\].holdng_cost .*did you mean 'holding_cost'"),
+    ("holding_cost: 1}", "holding_cost: 1, reporting: {kind: {a: 1}, x: 1}}", "UnknownKeyError", 4, "reporting.x"),
     ("nodes:", "knots:", "UnknownKeyError", 3, "did you mean 'nodes'"),
     ("mean: 5", "men: 5", "UnknownKeyError", 9, r"arcs\[2\].demand.men .*did you mean 'mean'"),
     ("holding_cost: 1}", "holding_cost: .nan}", "NumberError", 4, "NaN"),

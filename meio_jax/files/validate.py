@@ -161,7 +161,8 @@ def _keys(tree: Any, path: Path_) -> list[str]:
         value = tree
         for step in path:
             value = value[step]
-        process = kinds(role).get(value.get("kind"))
+        kind = value.get("kind")  # may be anything that a file can hold
+        process = kinds(role).get(kind) if isinstance(kind, str) else None
         return ["kind", *process.parameters] if process else ["kind"]
     model: Any = document_model()
     if path:
