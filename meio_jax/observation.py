@@ -37,6 +37,8 @@ class Observation:
     demand ``[C, B]``: the newest demand seen: this period's with ``demand_first``, else the previous one's.
     available ``[I, B]``: share that each source can ship now; None where there are no outages.
     unreported ``[I, B]``: orders placed since the reports that this picture is made of; None where reports are prompt.
+    unheard ``[I, B]``: orders placed since the report of the arc's source was written, which its stock in this picture
+    has yet to serve; 0 on arcs from outside; None where reports are prompt.
     report_age ``[N, B]``: age of each node's report in periods; None where reports are prompt.
     t ``[]``: the period.
     mail ``[D, I, B]``: orders on their way to their source that are not part of ``owed``; None where no order travels.
@@ -50,6 +52,7 @@ class Observation:
     t: Array
     available: Array | None = None
     unreported: Array | None = None
+    unheard: Array | None = None
     report_age: Array | None = None
     mail: Array | None = None
 
@@ -154,9 +157,14 @@ def file_report(network: Network, reports: Reports, seen: Observation, age: Arra
             out = jnp.where(ages == k, past[k], out)
         return out
 
-    placed = jnp.zeros_like(filed.orders[0])
-    for k in range(reports.depth - 1):  # orders[k] was placed k + 1 periods ago
-        placed = placed + jnp.where(by_target > k, filed.orders[k], 0.0)
+    def placed_since(ages: Array) -> Array:
+        placed = jnp.zeros_like(filed.orders[0])
+        for k in range(reports.depth - 1):  # orders[k] was placed k + 1 periods ago
+            placed = placed + jnp.where(ages > k, filed.orders[k], 0.0)
+        return placed
+
+    inner_sources = np.asarray(w.src[: w.n_inner])
+    of_sources = jnp.where((inner_sources >= 0)[:, None], rows(age, [max(int(n), 0) for n in inner_sources]), 0)
     return filed, seen.replace(
         on_hand=pick(filed.on_hand, age),
         components=pick(filed.components, of_input),
@@ -164,7 +172,8 @@ def file_report(network: Network, reports: Reports, seen: Observation, age: Arra
         pipeline=pick(filed.pipeline, by_target),
         demand=pick(filed.demand, by_source),
         mail=None if filed.mail is None else pick(filed.mail, by_target),
-        unreported=placed,
+        unreported=placed_since(by_target),
+        unheard=placed_since(of_sources),
         report_age=age,
     )
 
@@ -205,12 +214,12 @@ def echelon_position(network: Network, seen: Observation) -> Array:
 
     Axsaeter and Rosling (1993), Management Science 39(10): the sum of the installation positions of the node and of
     everything it feeds, each in units of this node's product. An input with several sources counts for each of them in
-    equal shares. Orders that a source within the echelon has not heard of, in the mail or unreported, are taken off its
-    position as if it had: they add nothing to what the echelon has.
+    equal shares. Orders that a source within the echelon has not heard of, in the mail or placed since its report was
+    written, are taken off its position as if it had: they add nothing to what the echelon has.
     """
     w = network.wiring
     local = installation_position(network, seen)
-    unheard = [x for x in (None if seen.mail is None else sum_first(seen.mail), seen.unreported) if x is not None]
+    unheard = [x for x in (None if seen.mail is None else sum_first(seen.mail), seen.unheard) if x is not None]
     if unheard:
         to_nodes = [[e for e in out if e < w.n_inner] for out in w.out_arcs]
         local = local - rows(sum_groups(sum(unheard[1:], unheard[0]), to_nodes), list(w.node_of_input))

@@ -12,7 +12,7 @@ from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, Scenario, build_network, scen
 from meio_jax.errors import InputError
 from meio_jax.kpis import kpis, tally, total_cost
 from meio_jax.policies import BaseStock, CappedBaseStock, Decision, ReorderLots, ReorderUpTo
-from meio_jax.processes import Processes, normal, poisson, replay, reports
+from meio_jax.processes import Processes, deterministic, normal, poisson, replay, reports
 from meio_jax.rollout import _rollout, add_compensated, rollout
 
 
@@ -287,3 +287,14 @@ def test_lost_sales_of_zipkin_and_of_bijvank(rule):
     mean, half = mean_cost(network, policy, theta, Processes(demand=poisson(5.0)), periods=2000, lanes=512)
     assert half < 0.05
     assert abs(mean - published) < half
+
+
+@pytest.mark.parametrize("ages", [(0, 0, 0), (3, 3, 3), (0, 3, 3), (3, 0, 0), (1, 2, 0), (2, 1, 3)])
+def test_reports_of_any_ages_count_every_order_once(ages):
+    """Constant demand, stock in plenty: stages above hold what they should; the last lacks the demand not yet told."""
+    network, policy = serial(), BaseStock(echelon=True)
+    theta = {"level": policy.start(network, [5.0])["level"] + jnp.asarray([[64.0], [40.0], [20.0]])}
+    world = Processes(demand=deterministic(5.0), reporting=reports(ages))
+    played = rollout(network, policy, theta, world, KEY, periods=150, lanes=1, oldest=4, keep_trajectory=True)
+    stock = np.asarray(played.trajectory.flows.on_hand[-10:, :, 0])
+    np.testing.assert_allclose(stock, np.tile([24.0, 20.0, 20.0 - 5.0 * ages[-1]], (10, 1)), atol=1e-4)

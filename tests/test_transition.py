@@ -747,7 +747,8 @@ def test_positions_count_all_that_is_on_order_in_own_units():
     assert installation_position(net, seen)[:, 0].tolist() == [4.0, 12.0, 2.0, 6.0]
     # Every bike downstream holds two wheels, one of each maker.
     assert echelon_position(net, seen)[:, 0].tolist() == [4.0 + 6.0, 12.0 + 6.0, 2.0, 6.0]
-    late = seen.replace(unreported=column(1, 0, 0, 0, 2))  # ordered since the reports were written
+    since = column(1, 0, 0, 0, 2)  # ordered since the reports were written, all of one age
+    late = seen.replace(unreported=since, unheard=since)
     assert installation_position(net, late)[:, 0].tolist() == [5.0, 12.0, 2.0, 7.0]
     # West has not heard of the two wheels that the builder ordered: they are taken off it all the same.
     assert echelon_position(net, late)[:, 0].tolist() == [5.0 + 7.0, 12.0 - 2.0 + 7.0, 2.0, 7.0]
