@@ -103,12 +103,17 @@ def _absorbed(chain: Chain, classes: list[np.ndarray]) -> list[float]:
         if mass[~inside].sum() < 1e-14:
             break
         mass = back @ mass
+    else:
+        raise NumberError(f"after {STEPS} steps the chain has not yet come to where it stays: it hardly mixes")
     return [float(mass[c].sum()) for c in classes]
 
 
 def stationary(chain: Chain, tolerance: float = 1e-13) -> np.ndarray:
-    """``[S]`` the long-run share of time in each state, from the start; ``tolerance`` is that of one more step."""
-    back, mass, lazy = chain.law.T.tocsr(), chain.start.copy(), 1.0
+    """``[S]`` the long-run share of time in each state, from the start; ``tolerance`` is that of one more step.
+
+    Raises `NumberError` where it hardly mixes.
+    """
+    back, mass, lazy, moved = chain.law.T.tocsr(), chain.start.copy(), 1.0, np.inf
     for step in range(1, STEPS):
         new = back @ mass
         moved = np.abs(new - mass).sum()
@@ -117,6 +122,10 @@ def stationary(chain: Chain, tolerance: float = 1e-13) -> np.ndarray:
         if step % 500 == 0:
             lazy = LAZY
         mass = mass + lazy * (new - mass)
+    else:
+        raise NumberError(
+            f"after {STEPS} steps the law of the chain still moves by {moved:.1e} a step: it hardly mixes"
+        )
     return mass / mass.sum()
 
 

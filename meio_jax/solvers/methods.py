@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from meio_jax.errors import DuplicateNameError, UnknownNameError, UnsuitableError
+from meio_jax.errors import DuplicateNameError, NumberError, UnknownNameError, UnsuitableError
 from meio_jax.solvers.method import Method
 from meio_jax.solvers.problem import Problem
 from meio_jax.solvers.solution import CLAIMS, Solution
@@ -82,7 +82,7 @@ def solve(problem: Problem, method: str = AUTO) -> Solution:
       problem: what is asked.
       method: a name of `methods`. "auto": the strongest claim that fits (optimal before exact before approximate before
         bound), the least effort among equals; where that one finds only while solving that the problem is too large
-        or otherwise not for it, the next.
+        or otherwise not for it, or does not converge, the next.
 
     Raises:
       UnknownNameError: there is no such method; names the nearest.
@@ -101,7 +101,7 @@ def solve_by_name(problem: Problem, method: str = AUTO) -> tuple[str, Solution]:
     for candidate in fit:
         try:
             return candidate.name, candidate.solve(problem)
-        except UnsuitableError as reason:
+        except (UnsuitableError, NumberError) as reason:  # such as an iteration that does not converge
             reasons[candidate.name] = str(reason)
     raise UnsuitableError(_refusal(problem, reasons))
 
