@@ -541,4 +541,3 @@ def test_import_needs_numpy_only():
                 if name.startswith("meio_jax.data.") and name.rpartition(".")[2] not in seen:
                     todo.append(name.rpartition(".")[2])
     assert {"history", "files", "journey"} <= seen
-
