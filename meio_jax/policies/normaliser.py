@@ -6,6 +6,9 @@ Batches are merged by the parallel form of Welford's update: Chan, Golub and LeV
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -29,18 +32,32 @@ def init_moments(size: int | tuple[int, ...], dtype: jnp.dtype | type = jnp.floa
     return Moments(jnp.zeros(shape, dtype), jnp.ones(shape, dtype), jnp.zeros((), dtype))
 
 
-def update_moments(moments: Moments, batch: Array, most: float | None = None) -> Moments:
-    """Merge a batch ``[.., F]``.
+def _is_moments(x: Any) -> bool:
+    return isinstance(x, Moments)
+
+
+def update_moments(moments: Any, batch: Any, most: float | None = None) -> Any:
+    """Merge a batch ``[.., F]``, or a pytree of batches into one of moments.
+
+    Moments of shape ``[1, F]`` are those of many alike, such as the nodes of a network: a batch ``[.., N, F]`` counts
+    as its leading axes, and the N share a mean and a variance.
 
     Args:
       most: the count is cut to this many samples afterwards, so that the distant past fades; None: it never does.
     """
+    return jax.tree.map(lambda m, x: _update(m, x, most), moments, batch, is_leaf=_is_moments)
+
+
+def _update(moments: Moments, batch: Array, most: float | None) -> Moments:
     axes = tuple(range(batch.ndim - moments.mean.ndim))
     n = 1
     for a in axes:
         n *= batch.shape[a]
     mean = batch.mean(axes)
+    alike = tuple(k for k, size in enumerate(moments.mean.shape) if size == 1 != mean.shape[k])
+    mean = mean.mean(alike, keepdims=True) if alike else mean
     variance = jnp.square(batch - mean).mean(axes)
+    variance = variance.mean(alike, keepdims=True) if alike else variance
     count = moments.count + n
     weight = n / count
     step = mean - moments.mean
@@ -52,7 +69,14 @@ def update_moments(moments: Moments, batch: Array, most: float | None = None) ->
     )
 
 
-def normalise(moments: Moments, x: Array, limit: float = 10.0) -> Array:
-    """``(x - mean) / deviation``, cut to ``[-limit, limit]``; what never varied stays near 0. NaN stays NaN."""
+def normalise(moments: Any, x: Any, limit: float = 10.0) -> Any:
+    """``(x - mean) / deviation``, cut to ``[-limit, limit]``; what never varied stays near 0. NaN stays NaN.
+
+    Of pytrees leaf by leaf, as `update_moments`.
+    """
+    return jax.tree.map(lambda m, v: _normalise(m, v, limit), moments, x, is_leaf=_is_moments)
+
+
+def _normalise(moments: Moments, x: Array, limit: float) -> Array:
     deviation = jnp.sqrt(jnp.maximum(moments.variance, 1e-6))
     return jnp.clip((x - moments.mean) / deviation, -limit, limit)
