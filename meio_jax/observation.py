@@ -14,6 +14,7 @@ from meio_jax.indexing import assemble, rows, sum_first, sum_groups
 from meio_jax.network import Network, Wiring
 from meio_jax.scenario import Shock
 from meio_jax.simulator import State
+from meio_jax.stock import to_whole
 from meio_jax.struct import pytree, static
 
 __all__ = [
@@ -68,8 +69,7 @@ def observe(network: Network, state: State, shock: Shock) -> Observation:
     owed, demand, mail = state.backlog, state.demand, state.mail
     if w.timing == "demand_first":
         demand = shock.demand if state.goodwill is None else shock.demand * state.goodwill
-        demand = jnp.floor(demand + 0.5) if w.integer else demand
-        demand = demand.astype(owed.dtype)
+        demand = to_whole(w, demand, 0.5).astype(owed.dtype)
         inner = owed[: w.n_inner]
         if mail is not None:  # the morning's mail has been opened
             inner, mail = inner + mail[0], jnp.concatenate([jnp.zeros_like(mail[:1]), mail[1:]])

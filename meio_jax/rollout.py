@@ -22,7 +22,7 @@ from meio_jax.scenario import Scenario, Shock
 from meio_jax.simulator import Flows, State, initial_state, transition
 from meio_jax.struct import pytree
 
-__all__ = ["Carry", "Rollout", "Trajectory", "begin", "play_period", "rollout"]
+__all__ = ["Carry", "Rollout", "Trajectory", "begin", "draw_shocks", "play_period", "rollout"]
 
 #: At most so many periods are drawn and summed together, and their shocks may take so many bytes.
 STRETCH, STRETCH_BYTES = 64, 1 << 18
@@ -252,7 +252,7 @@ def _scan(
         index, shocks, keys = x
         if not scenario:
             times = carry.state.t + jnp.arange(stretch, dtype=carry.state.t.dtype)
-            shocks, process = _draw_stretch(source, shocks, carry.process, times, lanes)
+            shocks, process = draw_shocks(source, shocks, carry.process, times, lanes)
             carry = Carry(state=carry.state, memory=carry.memory, process=process, reports=carry.reports)
         (carry, part), kept = jax.lax.scan(play_one, (carry, zeros), (index, shocks, keys))
         return (carry, *add_compensated(total, lost, part)), kept
@@ -273,8 +273,10 @@ def _stretch(periods: int, size: int) -> int:
     return max(k for k in range(1, most + 1) if periods % k == 0)
 
 
-def _draw_stretch(source: Processes, keys: Array, carry: Any, times: Array, lanes: int) -> tuple[Shock, Any]:
-    """The shocks of some periods, leaves ``[k, .., B]``: all at once where nothing drawn depends on the past."""
+def draw_shocks(source: Processes, keys: Array, carry: Any, times: Array, lanes: int) -> tuple[Shock, Any]:
+    """The shocks of some periods, leaves ``[k, .., B]``, and the processes' carry after them: all at once where nothing
+    drawn depends on the past. ``keys [k]`` are consumed; times ``[k]``.
+    """
     processes = [p for field in dataclasses.fields(source) if (p := getattr(source, field.name)) is not None]
     if all(p.memoryless for p in processes):
         return jax.vmap(lambda key, t: sample_shock(source, key, carry, t, lanes)[0])(keys, times), carry

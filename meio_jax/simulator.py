@@ -11,7 +11,8 @@ One period, in order (the full text, with every rounding rule, is section 3 of A
 
 ``demand_first`` and ``order_first`` have the same dynamics: they differ in what the planner saw before ordering. Event
 order after Zipkin, Foundations of Inventory Management (2000), section 9.4, and Snyder and Shen, Fundamentals of Supply
-Chain Theory (2019), section 6.2. The simulator never stops a gradient.
+Chain Theory (2019), section 6.2. The simulator never stops a gradient; what is rounded, to lots or to whole units, has
+the gradient of what it was before (`meio_jax.stock.rounded_down`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from meio_jax.indexing import assemble, rows, sum_first
 from meio_jax.network import Network
 from meio_jax.scenario import Shock
 from meio_jax.shipments import Shipments, deliver_mail
-from meio_jax.stock import Site, age, assemble_ages, fresh, issue, serve, store, to_whole
+from meio_jax.stock import Site, age, assemble_ages, fresh, issue, rounded_down, serve, store, to_whole
 from meio_jax.struct import pytree
 
 __all__ = ["Flows", "State", "initial_state", "place_orders", "transition"]
@@ -190,7 +191,10 @@ def transition(
 
 
 def place_orders(network: Network, orders: Array) -> Array:
-    """The nearest orders that lots, minimum orders and order capacities allow, ``[I, B]``. NaN stays NaN."""
+    """The nearest orders that lots, minimum orders and order capacities allow, ``[I, B]``. NaN stays NaN.
+
+    Rounding to lots differentiates as the identity; a minimum order has no such stand-in, below it the gradient is 0.
+    """
     wanted = jnp.maximum(orders, 0.0)
     lot, least, most = network.lot_size, network.minimum_order, network.order_capacity
     if network.wiring.integer:
@@ -198,7 +202,7 @@ def place_orders(network: Network, orders: Array) -> Array:
     q = wanted
     size = jnp.ones((1, 1), q.dtype) if lot is None else jnp.where(lot > 0, lot, 1.0)
     if lot is not None:
-        q = jnp.where(lot == 0, q, jnp.floor(q / size + 0.5) * lot)
+        q = jnp.where(lot == 0, q, rounded_down(q / size + 0.5) * lot)
     floor = None
     if least is not None:
         floor = least if lot is None else jnp.where(lot > 0, jnp.ceil(least / size) * size, least)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -12,12 +13,25 @@ from meio_jax.indexing import assemble, by_rank, reduce_groups, rows, sum_first,
 from meio_jax.network import Network, Wiring
 from meio_jax.scenario import Shock
 
-__all__ = ["Site", "age", "assemble_ages", "fresh", "issue", "serve", "store", "to_whole"]
+__all__ = ["Site", "age", "assemble_ages", "fresh", "issue", "rounded_down", "serve", "store", "to_whole"]
+
+
+@jax.custom_jvp
+def rounded_down(x: Array) -> Array:
+    """``floor(x)`` with the derivative of the identity, the straight-through estimator: Bengio, Leonard and Courville
+    (2013), arXiv 1308.3432. The true derivative is 0 almost everywhere and says nothing about what a unit more brings.
+    """
+    return jnp.floor(x)
+
+
+@rounded_down.defjvp
+def _straight_through(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return rounded_down(*primals), tangents[0]
 
 
 def to_whole(w: Wiring, x: Array, half: float = 0.0) -> Array:
-    """Rounded down after adding ``half``, in networks whose quantities are whole."""
-    return jnp.floor(x + half) if w.integer else x
+    """Rounded down after adding ``half``, in networks whose quantities are whole; differentiates as if it were not."""
+    return rounded_down(x + half) if w.integer else x
 
 
 class Site:
@@ -112,7 +126,7 @@ def serve(w: Wiring, groups: Sequence[Sequence[int]], stock: Array, want: Array)
         share = jnp.where(short, stock / jnp.where(short, total, 1.0), 1.0)
         return want * rows(share, owner)
     # Whole shares first; what is left over by rounding down goes out in turn.
-    share = jnp.floor(want * rows(stock, owner) / rows(jnp.where(short, total, 1.0), owner))
+    share = rounded_down(want * rows(stock, owner) / rows(jnp.where(short, total, 1.0), owner))
     base = jnp.where(rows(short, owner), share, want)
     return base + _in_turn(local, jnp.maximum(stock - sum_groups(base, local), 0.0), want - base)
 

@@ -23,6 +23,7 @@ from meio_jax.errors import InputError
 from meio_jax.kpis import kpis, total_cost
 from meio_jax.learners.config import PPOConfig, PPOHyper
 from meio_jax.learners.gae import gae
+from meio_jax.learners.learner import Learner
 from meio_jax.learners.ppo_loss import Batch, log_prob_of, ppo_loss
 from meio_jax.network import Network
 from meio_jax.policies.neural import Theta
@@ -31,6 +32,7 @@ from meio_jax.policies.scale import measure_scale
 from meio_jax.processes import Processes
 from meio_jax.rewards import reward_by_node
 from meio_jax.rollout import rollout
+from meio_jax.solvers.problem import Problem
 from meio_jax.struct import pytree
 
 __all__ = ["PPOConfig", "PPOHyper", "TrainState", "init_train", "train_chunk", "value_of"]
@@ -63,6 +65,11 @@ class TrainState:
     def theta(self) -> Theta:
         """The present policy's numbers, for `meio_jax.learners.config.PPOConfig.policy`."""
         return Theta(self.params, self.moments, self.scale)
+
+    @property
+    def best_theta(self) -> Theta:
+        """The numbers that evaluated best so far."""
+        return Theta(self.best[0], self.best[1], self.scale)
 
     def replace(self, **changes: Any) -> TrainState:
         return dataclasses.replace(self, **changes)
@@ -338,3 +345,27 @@ def _learn(
     first = jnp.abs(metrics.pop("ratio_error")[0, 0])
     last = {name: x[-1].mean() for name, x in metrics.items()}
     return params, optimizer, {**last, "first_ratio_error": first}
+
+
+def for_problem(problem: Problem, **changes: Any) -> tuple[PPOConfig, PPOHyper]:
+    """The defaults, turned to a problem's criterion. ``changes`` are fields of `PPOConfig` or `PPOHyper`."""
+    names = {f.name for f in dataclasses.fields(PPOConfig)}
+    config: dict[str, Any] = {"eval_every": 20}
+    hyper: dict[str, Any] = {"discount": problem.discount} if problem.criterion == "discounted" else {}
+    if problem.criterion == "total" and problem.periods is not None:
+        horizon = problem.warmup + problem.periods
+        config.update(horizon=horizon, segment=horizon, ends=True)
+    config.update({k: v for k, v in changes.items() if k in names})
+    hyper.update({k: v for k, v in changes.items() if k not in names and k != "policy"})
+    return PPOConfig(**config), PPOHyper(**hyper)
+
+
+LEARNER = Learner(
+    name="ppo",
+    title="PPO",
+    config=PPOConfig,
+    hyper=PPOHyper,
+    for_problem=for_problem,
+    init_train=init_train,
+    train_chunk=train_chunk,
+)
