@@ -50,12 +50,12 @@ class Scale:
 
 
 class Place(NamedTuple):
-    """Where one of a head's outputs belongs: to the ``index``-th "input" or inner "arc" (``of``), as which of its
-    numbers (``channel``).
+    """Where one of a head's outputs belongs: to an "input" or an inner "arc" (``of``), in which row of those, and as
+    which of its numbers (``channel``).
     """
 
     of: str
-    index: int
+    row: int
     channel: int = 0
 
 
@@ -112,7 +112,7 @@ class Placed:
         return len(self.places(w))
 
     def nodes(self, w: Wiring) -> tuple[int, ...]:
-        return tuple(w.node_of_input[p.index] if p.of == "input" else w.dst[p.index] for p in self.places(w))
+        return tuple(w.node_of_input[p.row] if p.of == "input" else w.dst[p.row] for p in self.places(w))
 
 
 class Continuous(Placed):

@@ -103,7 +103,7 @@ class NeuralPolicy:
         weights = self._module(network).init(key, jax.tree.map(lambda v: v[:1], x), memory)["params"]
         params: dict[str, Any] = {"net": weights}
         if not self.head.choices:
-            count = max(body.deviations(w, self.head)) + 1
+            count, _ = body.deviations(w, self.head)
             params["log_std"] = jnp.zeros((count,), jax.tree.leaves(x)[0].dtype)
         return Theta(params=params, moments=body.moments(x), scale=scale)
 
@@ -166,8 +166,8 @@ class NeuralPolicy:
             out = out if mask is None else jnp.where(mask, out, np.finfo(np.float32).min / 2)
             return distrax.Independent(distrax.Categorical(logits=out), 1), value, memory
         log_std = theta.params["log_std"]
-        own = self.made_of.deviations(network.wiring, self.head)
-        log_std = log_std if own == tuple(range(len(log_std))) else log_std[np.asarray(own)]
+        count, own = self.made_of.deviations(network.wiring, self.head)
+        log_std = log_std if own == tuple(range(count)) else log_std[np.asarray(own)]
         scale = jnp.broadcast_to(jnp.exp(log_std) * spread, out.shape)
         return distrax.Independent(distrax.Normal(out, scale), 1), value, memory
 

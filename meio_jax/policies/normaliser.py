@@ -32,20 +32,20 @@ def init_moments(size: int | tuple[int, ...], dtype: jnp.dtype | type = jnp.floa
     return Moments(jnp.zeros(shape, dtype), jnp.ones(shape, dtype), jnp.zeros((), dtype))
 
 
-def _is_moments(x: Any) -> bool:
-    return isinstance(x, Moments)
+def _is_leaf(x: Any) -> bool:
+    return x is None or isinstance(x, Moments)
 
 
 def update_moments(moments: Any, batch: Any, most: float | None = None) -> Any:
     """Merge a batch ``[.., F]``, or a pytree of batches into one of moments.
 
     Moments of shape ``[1, F]`` are those of many alike, such as the nodes of a network: a batch ``[.., N, F]`` counts
-    as its leading axes, and the N share a mean and a variance.
+    as its leading axes, and the N share a mean and a variance. None: what is taken as it is.
 
     Args:
       most: the count is cut to this many samples afterwards, so that the distant past fades; None: it never does.
     """
-    return jax.tree.map(lambda m, x: _update(m, x, most), moments, batch, is_leaf=_is_moments)
+    return jax.tree.map(lambda m, x: None if m is None else _update(m, x, most), moments, batch, is_leaf=_is_leaf)
 
 
 def _update(moments: Moments, batch: Array, most: float | None) -> Moments:
@@ -74,7 +74,7 @@ def normalise(moments: Any, x: Any, limit: float = 10.0) -> Any:
 
     Of pytrees leaf by leaf, as `update_moments`.
     """
-    return jax.tree.map(lambda m, v: _normalise(m, v, limit), moments, x, is_leaf=_is_moments)
+    return jax.tree.map(lambda m, v: v if m is None else _normalise(m, v, limit), moments, x, is_leaf=_is_leaf)
 
 
 def _normalise(moments: Moments, x: Array, limit: float) -> Array:

@@ -58,8 +58,8 @@ class Body(Protocol):
         """What is remembered at time 0, leaves ``[.., B]``; None where nothing is."""
         ...
 
-    def deviations(self, w: Wiring, head: Head) -> tuple[int, ...]:
-        """For each of the head's K outputs the index of its standard deviation among those that are learned."""
+    def deviations(self, w: Wiring, head: Head) -> tuple[int, tuple[int, ...]]:
+        """How many standard deviations are learned, and which of them each of the head's K outputs has."""
         ...
 
 

@@ -52,8 +52,9 @@ class Flat:
     def moments(self, x: Array) -> Moments:
         return init_moments(x.shape[-1], x.dtype)
 
-    def deviations(self, w: Wiring, head: Head) -> tuple[int, ...]:
-        return tuple(range(head.outputs(w)))
+    def deviations(self, w: Wiring, head: Head) -> tuple[int, tuple[int, ...]]:
+        count = head.outputs(w)
+        return count, tuple(range(count))
 
 
 @dataclasses.dataclass(frozen=True)
