@@ -6,9 +6,20 @@ as networks make them; orders are lanes last ``[I, B]``. An output of zero means
 network already orders sensibly, and can only be improved (residual heads; Silver et al. 2018, arXiv 1812.06298).
 """
 
-from meio_jax.actions.base import Head, Place, Scale
+from meio_jax.actions.base import FORBIDDEN, Head, Place, Scale
 from meio_jax.actions.levels import CappedBaseStock, OrderUpTo, ReorderUpTo
 from meio_jax.actions.percentage import Percentage
 from meio_jax.actions.quantities import Quantity, Tiers
 
-__all__ = ["CappedBaseStock", "Head", "OrderUpTo", "Percentage", "Place", "Quantity", "ReorderUpTo", "Scale", "Tiers"]
+__all__ = [
+    "FORBIDDEN",
+    "CappedBaseStock",
+    "Head",
+    "OrderUpTo",
+    "Percentage",
+    "Place",
+    "Quantity",
+    "ReorderUpTo",
+    "Scale",
+    "Tiers",
+]

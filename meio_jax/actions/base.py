@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from meio_jax.errors import InputError
@@ -17,7 +18,10 @@ from meio_jax.network import Network, Wiring
 from meio_jax.observation import Observation, echelon_position, installation_position
 from meio_jax.struct import pytree
 
-__all__ = ["ByPosition", "Continuous", "Head", "Place", "Scale", "per_arc", "positive"]
+__all__ = ["FORBIDDEN", "ByPosition", "Continuous", "Head", "Place", "Scale", "per_arc", "positive"]
+
+#: The logit of an option that cannot be taken: low enough, and finite, so that its share of an entropy is 0 and no NaN.
+FORBIDDEN = float(np.finfo(np.float32).min / 2)
 
 
 @pytree
@@ -47,6 +51,9 @@ class Scale:
     lot: Array | None = None
     share: Array | None = None
     rule: Any = None
+
+    def replace(self, **changes: Any) -> Scale:
+        return dataclasses.replace(self, **changes)
 
 
 class Place(NamedTuple):
@@ -96,7 +103,9 @@ class Head(Protocol):
         ...
 
     def mask(self, network: Network, scale: Scale, seen: Observation) -> Array | None:
-        """``[B or 1, K, choices]`` which options can be taken; None: all of them."""
+        """``[B or 1, K, choices]`` which options can be taken, or as floats what is added to their logits (`FORBIDDEN`
+        where they cannot); None: all of them.
+        """
         ...
 
 

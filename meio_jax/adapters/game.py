@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from meio_jax.actions import Head, Scale
+from meio_jax.actions import FORBIDDEN, Head, Scale
 from meio_jax.env import Env, EnvState, Step
 from meio_jax.errors import InputError, NonFiniteError
 from meio_jax.features import feature_names, features
@@ -81,6 +81,8 @@ class Game:
     def mask(self, world: EnvState) -> Array | None:
         """``[B, K, choices]`` which options can be taken; None: all of them."""
         found = None if self.head is None else self.head.mask(self.env.network, self.scale, world.seen)
+        if found is not None and found.dtype != bool:  # logits to be added: a learner of its own has its own
+            found = found > 0.5 * FORBIDDEN
         lanes = world.state.backlog.shape[-1]
         return None if found is None else jnp.broadcast_to(found, (lanes, *found.shape[1:]))
 

@@ -11,10 +11,10 @@ from jax import Array
 from meio_jax.network import Network
 from meio_jax.policies.positional import PositionRule, surface
 
-__all__ = ["ReorderLots", "ReorderUpTo"]
+__all__ = ["ReorderLots", "ReorderUpTo", "economic_quantity"]
 
 
-def _economic_quantity(network: Network, mean: Array) -> Array:
+def economic_quantity(network: Network, mean: Array) -> Array:
     """``[M, 1|B]`` sqrt(2 K d / h) with the fixed order cost of the first source; the mean itself where K or h is 0."""
     w = network.wiring
     if network.fixed_order_cost is None:
@@ -51,7 +51,7 @@ class ReorderUpTo(PositionRule):
         return surface(jnp.where(position <= reorder, need, 0.0), reorder, position, need)
 
     def numbers(self, network: Network, level: Array, mean: Array) -> dict[str, Array]:
-        lot = _whole(network, _economic_quantity(network, mean))
+        lot = _whole(network, economic_quantity(network, mean))
         lot = jnp.broadcast_to(lot, jnp.broadcast_shapes(lot.shape, level.shape))
         theta = {"reorder": jnp.broadcast_to(level, lot.shape), "up_to": level + lot}
         return {**theta, "cap": lot} if self.capped else theta
@@ -76,6 +76,6 @@ class ReorderLots(PositionRule):
         return surface(jnp.where(short >= 0, need, 0.0), short, lot)
 
     def numbers(self, network: Network, level: Array, mean: Array) -> dict[str, Array]:
-        lot = _whole(network, _economic_quantity(network, mean))
+        lot = _whole(network, economic_quantity(network, mean))
         lot = jnp.broadcast_to(lot, jnp.broadcast_shapes(lot.shape, level.shape))
         return {"reorder": jnp.broadcast_to(level, lot.shape), "lot": lot}
