@@ -10,10 +10,10 @@ quantities are whole (shares stay multiples of 1/8).
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from meio_jax import CUSTOMER, OUTSIDE, Arc, Network, Node, Shock, build_network
@@ -116,6 +116,11 @@ def random_plan(
     )
 
 
+def put(x: np.ndarray, dtype: Any) -> jax.Array:
+    """An array on the device. `jnp.asarray` would compile a program for each shape."""
+    return jax.device_put(x.astype(dtype))
+
+
 def draw(plan: Plan, rng: np.random.Generator, lanes: int, periods: int) -> System:
     """Fill a plan with numbers: every leaf is ``[.., lanes]`` and every lane a network of its own."""
     has = plan.features
@@ -185,18 +190,18 @@ def draw(plan: Plan, rng: np.random.Generator, lanes: int, periods: int) -> Syst
     network = build_network(
         nodes, arcs, timing=plan.timing, allocation=plan.allocation, issuing=plan.issuing, integer=plan.integer
     )
-    w = network.wiring
+    w, dtype = network.wiring, network.initial_on_hand.dtype
     least, longest = np.array(w.min_lead_time)[:, None], np.array(w.max_lead_time)[:, None]
     lead_kind = np.int32 if sum(map(ord, plan.arcs[0][0])) % 2 else np.float32
     pipeline = grid(10, 0, (w.slots, w.n_inner, lanes)) * (np.arange(w.slots)[:, None, None] < longest)
-    network = network.replace(initial_pipeline=jnp.asarray(pipeline, network.initial_on_hand.dtype))
+    network = network.replace(initial_pipeline=put(pipeline, dtype))
     if w.mail_slots:
         mail = grid(10, 0, (w.mail_slots, w.n_inner, lanes))
         mail = mail * (np.arange(w.mail_slots)[:, None, None] < np.array(w.order_delay)[:, None])
-        network = network.replace(initial_orders=jnp.asarray(mail, network.initial_on_hand.dtype))
+        network = network.replace(initial_orders=put(mail, dtype))
     if "lead_leaf" in has:
         x = rng.integers(least - 1, longest + 2, (w.n_inner, lanes))  # a little outside of the bounds: clamped
-        network = network.replace(lead_time=jnp.asarray(x.astype(lead_kind)))
+        network = network.replace(lead_time=put(x, lead_kind))
 
     orders = rng.integers(-32, 160, (periods, w.n_inner, lanes)) / 8.0
     if rng.random() < 0.3:
@@ -205,23 +210,17 @@ def draw(plan: Plan, rng: np.random.Generator, lanes: int, periods: int) -> Syst
     demand = grid(12, 0, (periods, w.n_customers, lanes)) * (rng.random((periods, w.n_customers, lanes)) < 0.85)
     others: dict[str, Any] = {}
     if "lead_shock" in has:
-        others["lead_time"] = rng.integers(least - 1, longest + 2, (periods, w.n_inner, lanes)).astype(lead_kind)
+        others["lead_time"] = put(rng.integers(least - 1, longest + 2, (periods, w.n_inner, lanes)), lead_kind)
     if "available" in has:
         x = eighths(0, 8, (periods, w.n_inner, lanes))
-        others["available"] = np.where(rng.random(x.shape) < 0.5, np.round(x), x)
+        others["available"] = put(np.where(rng.random(x.shape) < 0.5, np.round(x), x), dtype)
     if "yield_shock" in has:
-        others["yield_"] = eighths(0, 8, (periods, w.n_nodes, lanes))
+        others["yield_"] = put(eighths(0, 8, (periods, w.n_nodes, lanes)), dtype)
     allocation = None
     if "allocation" in has:
         allocation = grid(16, 0, (periods, w.n_arcs, lanes))
         allocation = np.where(rng.random(allocation.shape) < 0.3, np.inf, allocation)
-    dtype = network.initial_on_hand.dtype
-    shocks = Shock(
-        demand=jnp.asarray(demand, dtype),
-        lead_time=None if "lead_time" not in others else jnp.asarray(others["lead_time"]),
-        available=None if "available" not in others else jnp.asarray(others["available"], dtype),
-        yield_=None if "yield_" not in others else jnp.asarray(others["yield_"], dtype),
-    )
+    shocks = Shock(demand=put(demand, dtype), **others)
     return System(network, orders.astype(dtype), shocks, None if allocation is None else allocation.astype(dtype))
 
 
@@ -230,13 +229,14 @@ def random_system(rng: np.random.Generator, *, lanes: int = 8, periods: int = 6,
     return draw(random_plan(rng, integer=integer), rng, lanes, periods)
 
 
-@jax.jit
-def _play(network: Network, state: State, orders: Any, shocks: Shock, allocation: Any) -> Any:
+@partial(jax.jit, static_argnames="lanes")
+def _play(network: Network, state: State | None, orders: Any, shocks: Shock, allocation: Any, lanes: int) -> Any:
     def step(state: State, inputs: Any) -> Any:
         after, flows = transition(network, state, *inputs)
         return after, (after, flows)
 
-    return jax.lax.scan(step, state, (orders, shocks, allocation))[1]
+    start = initial_state(network, lanes) if state is None else state
+    return start, *jax.lax.scan(step, start, (orders, shocks, allocation))[1]
 
 
 def play(system: System, state: State | None = None) -> tuple[State, State, Flows]:
@@ -245,7 +245,5 @@ def play(system: System, state: State | None = None) -> tuple[State, State, Flow
     The results are NumPy arrays.
     """
     lanes = system.orders.shape[-1]
-    if state is None:
-        state = initial_state(system.network, lanes)
-    states, flows = _play(system.network, state, jnp.asarray(system.orders), system.shocks, system.allocation)
-    return jax.tree.map(np.asarray, (state, states, flows))
+    played = _play(system.network, state, system.orders, system.shocks, system.allocation, lanes)
+    return jax.tree.map(np.asarray, played)
