@@ -26,7 +26,9 @@ from meio_jax.errors import InputError
 from meio_jax.kpis import total_cost
 from meio_jax.learners.differentiable import check_differentiable, fade_all, learned, paid_cost, unit_steps
 from meio_jax.learners.learner import Learner
+from meio_jax.learners.nearly_whole import NearlyWhole, lots_of, nearly_whole, whole_again, whole_demand
 from meio_jax.learners.pathwise_config import PathwiseConfig, PathwiseHyper
+from meio_jax.learners.salvage import salvage
 from meio_jax.learners.validation import validation_cost, validation_of
 from meio_jax.network import Network
 from meio_jax.observation import Observation
@@ -351,12 +353,17 @@ def _segment(
         carry = _burn_in(config, network, source, theta, carry, head, jax.random.split(play_first, first))
         shocks = None if shocks is None else jax.tree.map(lambda x: x[first:], shocks)
     carry = jax.lax.stop_gradient(carry)
+    real, lots = network, lots_of(network) if config.slack else None
+    if lots is not None:
+        network, policy = nearly_whole(network), NearlyWhole(policy, config.slack)
 
     def period(loop: Any, x: tuple[Array, Shock, Array]) -> tuple[Any, None]:
         carry, own, paid, true = loop
         t, shock, key = x
         carry = fade_all(carry, hyper.discount)
-        carry, happened = play_period(network, policy, own, carry, shock, key)
+        if lots is not None:
+            shock = whole_demand(real, shock)
+        carry, happened = play_period(network, policy, own if lots is None else (own, lots), carry, shock, key)
         counts = _is_paid(config, t)
         cost = paid_cost(hyper.weights, network, happened.flows, state.width).mean()
         paid = paid + jnp.where(counts, cost, 0.0)
@@ -380,12 +387,17 @@ def _segment(
     xs = (feed, jax.random.split(play, total))
     xs = jax.tree.map(lambda x: x.reshape(total // each, each, *x.shape[1:]), xs)
     body = jax.checkpoint(stretch, prevent_cse=False) if config.replays else stretch
-    _, (paid, true, carries) = jax.lax.scan(body, carry, (jnp.arange(total // each), *xs))
+    last, (paid, true, carries) = jax.lax.scan(body, carry, (jnp.arange(total // each), *xs))
     stretches = segment // each
     end = jax.tree.map(lambda x: x[stretches - 1], carries)
+    if lots is not None:
+        end = dataclasses.replace(end, state=whole_again(real, end.state), reports=whole_again(real, end.reports))
     unit = segment * state.base
     own = paid[:stretches].sum() / unit
-    return paid.sum() / unit, (own, true[:stretches].sum() / segment, end)
+    whole = paid.sum()
+    if tail and not config.ends and hyper.weights is None:
+        whole = whole - salvage(network, fade_all(last.state, hyper.discount)).mean()
+    return whole / unit, (own, true[:stretches].sum() / segment, end)
 
 
 def _burn_in(

@@ -48,6 +48,8 @@ class PathwiseConfig:
         arXiv 1604.06174); None: in segments of more than 128 periods.
       smooth_fixed_cost: a fixed cost K of an order q is learned from as ``K (1 - exp(-q / width))`` with this width in
         mean orders; 0: fixed costs are refused. Evaluations always count the true cost.
+      slack: where orders are rounded, the share of what rounding takes off that is left in while learning, so that
+        slopes are one-sided (`meio_jax.learners.nearly_whole`); 1 does not round, 0 leaves rounding to the network.
       oldest: with late reports, the greatest age that is remembered.
       eval_every: updates between evaluations; 0: never. validation: what they play.
     """
@@ -67,6 +69,7 @@ class PathwiseConfig:
     stretch: int | None = None
     replay: bool | None = None
     smooth_fixed_cost: float = 0.0
+    slack: float = 1e-3
     oldest: int = 0
     eval_every: int = 0
     validation: Validation = Validation()
@@ -163,8 +166,8 @@ class PathwiseHyper:
 
 
 def reach(network: Network) -> int:
-    """How long the consequences of an order last, in periods: its longest way to a customer, twice the longest step of
-    that way again for what follows, and the shelf life.
+    """How long the consequences of an order last, in periods: its longest way to a customer, the longest step of any
+    way again for what follows, the shelf life, and two more.
     """
     w: Wiring = network.wiring
     steps = [w.max_lead_time[e] + w.order_delay[e] for e in range(w.n_inner)]
