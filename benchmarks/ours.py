@@ -179,6 +179,10 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
 
 def main() -> int:
     what, options = sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+    if what not in MEASURES:  # not imported by the peers that import this module
+        from benchmarks import learners
+
+        MEASURES.update({f.__name__: f for f in learners.MEASURES})
     print(json.dumps(MEASURES[what](**options)))
     return 0
 

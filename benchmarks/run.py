@@ -1,6 +1,6 @@
 """All benchmarks, one table of targets and measurements, and a file of results with the machine's description.
 
-    python -m benchmarks.run [--quick] [--only race,compile,scaling,gradient,import,solvers,peers] [--out DIR]
+    python -m benchmarks.run [--quick] [--only race,compile,scaling,gradient,import,solvers,learners,peers] [--out DIR]
 
 Ratios are of runs in turns in one process. Peers live in `benchmarks/peers/`, each a script with an environment of its
 own (`benchmarks/peers/NAME/.venv`); those without one are left out, and it is said.
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from benchmarks import solvers
+from benchmarks import learners, solvers
 from benchmarks.race import BACKLOG, BLOCK, MEAN, SD, run_race, seconds
 from meio_jax.kpis import total_cost
 from meio_jax.network import Network
@@ -214,27 +214,36 @@ def bench_solvers(quick: bool) -> Iterator[Row]:
     yield from (Row(*row) for row in solvers.bench_solvers(quick))
 
 
+def bench_learners(quick: bool) -> Iterator[Row]:
+    """Against the same loop in PyTorch, and what needs no peer."""
+    yield from bench_peer(HERE / "peers" / "torch" / "measure.py", quick)
+    yield from (Row(*row) for row in learners.bench_learners(quick))
+
+
 def bench_peers(quick: bool) -> Iterator[Row]:
-    """Each peer's script prints JSON rows: what, target, measured, met, numbers."""
-    scripts = sorted((HERE / "peers").glob("*/measure.py"))
+    scripts = sorted(x for x in (HERE / "peers").glob("*/measure.py") if x.parent.name != "torch")  # with the learners
     if not scripts:
         yield Row("peers", "", "left out: there are no scripts in benchmarks/peers", None, {})
     for script in scripts:
-        python = script.parent / ".venv" / "bin" / "python"
-        if not python.exists():
-            yield Row(
-                f"peer {script.parent.name}", "", "left out: its environment is not installed (make peers)", None, {}
-            )
-            continue
-        command = [str(python), str(script), *(["--quick"] if quick else [])]
-        around = os.environ | {"MEIO_PYTHON": sys.executable, "PYTHONPATH": str(HERE.parent)}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent, env=around, check=False)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no message"]
-            yield Row(f"peer {script.parent.name}", "", f"failed: {lines[-1]}", False, {})
-            continue
-        for row in json.loads(done.stdout.splitlines()[-1]):
-            yield Row(**row)
+        yield from bench_peer(script, quick)
+
+
+def bench_peer(script: Path, quick: bool) -> Iterator[Row]:
+    """A peer's script prints JSON rows: what, target, measured, met, numbers."""
+    python = script.parent / ".venv" / "bin" / "python"
+    if not python.exists():
+        left_out = "left out: its environment is not installed (make peers)"
+        yield Row(f"peer {script.parent.name}", "", left_out, None, {})
+        return
+    command = [str(python), str(script), *(["--quick"] if quick else [])]
+    around = os.environ | {"MEIO_PYTHON": sys.executable, "PYTHONPATH": str(HERE.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent, env=around, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        yield Row(f"peer {script.parent.name}", "", f"failed: {lines[-1]}", False, {})
+        return
+    for row in json.loads(done.stdout.splitlines()[-1]):
+        yield Row(**row)
 
 
 PARTS: dict[str, Callable[[bool], Iterator[Row]]] = {
@@ -244,6 +253,7 @@ PARTS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "gradient": bench_gradient,
     "import": bench_import,
     "solvers": bench_solvers,
+    "learners": bench_learners,
     "peers": bench_peers,
 }
 
