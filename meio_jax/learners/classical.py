@@ -40,7 +40,7 @@ from meio_jax.processes.reporting import oldest_report
 from meio_jax.solvers.played import played
 from meio_jax.solvers.problem import Problem
 
-__all__ = ["Tuned", "check_smooth", "first_numbers", "tune_by_gradient"]
+__all__ = ["Tuned", "check_smooth", "first_numbers", "settle", "tune_by_gradient"]
 
 #: Defaults of the pathwise learner that a handful of numbers needs otherwise than thousands of weights do.
 DEFAULTS = {"lanes": 64, "updates": 300, "eval_every": 50, "learning_rate": 0.1}
@@ -55,7 +55,7 @@ class Tuned:
     """What `tune_by_gradient` found.
 
     policy, theta: the rule and its numbers. cost, low, high: its cost by the problem's criterion and the confidence
-    interval of that, on scenarios that the tuning never saw. history ``[n, 2]``: periods of one system played so far,
+    interval of that (None of a single lane), on scenarios that the tuning never saw. history ``[n, 2]``: periods of one system played so far,
     and the cost of the numbers of that time on the validation's scenarios.
     updates: steps of the gradient. simulated: periods of one system that were played in all to find the numbers, those
     of validation and neighbours included; a search plays candidates x lanes x periods. validated_cost: what the choice
@@ -65,8 +65,8 @@ class Tuned:
     policy: Policy
     theta: Any
     cost: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     history: np.ndarray
     updates: int
     simulated: int
@@ -134,7 +134,7 @@ def tune_by_gradient(
     whole = _whole(policy, network, theta)
     if whole:
         play = functools.partial(_costs, check, network, processes, policy, oldest=config.oldest)
-        theta, found, candidates = _settle(play, theta, whole)
+        theta, found, candidates = settle(play, theta, whole)
         simulated += one * candidates
     estimate = played(
         problem, policy, theta, cost, lanes=fresh_lanes, periods=fresh_periods, warmup=check.warmup, level=level,
@@ -211,8 +211,16 @@ def _costs(
     return jax.lax.map(one, thetas)
 
 
-def _settle(play: Callable[[Any], Array], theta: Any, names: tuple[str, ...]) -> tuple[Any, float, int]:
-    """From rounded numbers to whole numbers that no neighbour betters: theta, its cost, candidates played."""
+def settle(play: Callable[[Any], Array], theta: Any, names: tuple[str, ...]) -> tuple[Any, float, int]:
+    """From rounded numbers to whole numbers that no neighbour betters.
+
+    Args:
+      play: from theta with a leading axis K, whose length is always the same, to the costs ``[K]`` of K candidates.
+      names: of theta's entries that are whole; the others stay as they are.
+
+    Returns:
+      theta, its cost, and how many candidates were played.
+    """
     shapes = [theta[k].shape for k in names]
     ends = np.cumsum([int(np.prod(s)) for s in shapes])
     here = np.concatenate([np.asarray(theta[k], np.float64).ravel() for k in names])

@@ -12,6 +12,7 @@ from meio_jax.errors import InputError
 from meio_jax.network import Network, Wiring
 from meio_jax.observation import Observation, echelon_position
 from meio_jax.policies.positional import PositionRule
+from meio_jax.stock import rounded_down
 
 __all__ = ["BalancedBaseStock", "total_lead_times"]
 
@@ -81,7 +82,7 @@ class BalancedBaseStock(PositionRule):
                     if waits:
                         there = there + seen.components[w.input_of_arc[f]] / of_f
                 # Only whole sets can be built; what rounding left is given back.
-                there = jnp.floor(there + 1e-3) if w.integer else there
+                there = rounded_down(there + 1e-3) if w.integer else there
                 up_to = jnp.minimum(up_to, there)
             reached[e] = jnp.maximum(here, up_to)
             orders[e] = (reached[e] - here) * parts

@@ -24,6 +24,7 @@ from meio_jax.observation import Observation, echelon_position, from_customers, 
 from meio_jax.policies.base import Decision
 from meio_jax.policies.guess import initial_levels, mean_flow, of_customers, position_at_start
 from meio_jax.simulator import place_orders
+from meio_jax.stock import rounded_down
 
 __all__ = ["PositionRule", "first_share", "order_on_arcs", "placed"]
 
@@ -70,12 +71,12 @@ def order_on_arcs(network: Network, inputs: Sequence[int], need: Array, share: A
     weight = jnp.where(total == 0, first, weight / jnp.where(total == 0, 1.0, total))
     if not w.integer:
         return arcs, rows(need, owner) * weight
-    need = jnp.floor(need + 0.5)
+    need = rounded_down(need + 0.5)
     parts: list[Array] = []
     reached, given = jnp.zeros(()), jnp.zeros(())
     for part in by_rank(weight, groups, 0.0):  # round the running sums, so that the parts sum to the whole
         reached = reached + part
-        now = jnp.floor(need * reached + 0.5)
+        now = rounded_down(need * reached + 0.5)
         parts.append(now - given)
         given = now
     n = len(groups)

@@ -16,6 +16,7 @@ from meio_jax.observation import Observation
 from meio_jax.policies.base import Decision
 from meio_jax.policies.base_stock import BaseStock
 from meio_jax.policies.guess import mean_flow
+from meio_jax.stock import rounded_down
 
 __all__ = ["SeasonalBaseStock"]
 
@@ -63,7 +64,7 @@ class SeasonalBaseStock(BaseStock):
     def apply(self, network: Network, theta: Any, memory: Any, seen: Observation, key: Array) -> tuple[Decision, Any]:
         now = season_now(jnp.asarray(self.season, theta["level"].dtype)[..., None], seen.t)
         level = theta["level"] + theta["swing"] * now
-        level = jnp.floor(level + 0.5) if network.wiring.integer else level
+        level = rounded_down(level + 0.5) if network.wiring.integer else level
         rest = {k: v for k, v in theta.items() if k != "swing"}
         return Decision(self.orders(network, {**rest, "level": level}, seen)), memory
 
