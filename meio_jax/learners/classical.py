@@ -55,8 +55,9 @@ class Tuned:
     """What `tune_by_gradient` found.
 
     policy, theta: the rule and its numbers. cost, low, high: its cost by the problem's criterion and the confidence
-    interval of that (None of a single lane), on scenarios that the tuning never saw. history ``[n, 2]``: periods of one system played so far,
-    and the cost of the numbers of that time on the validation's scenarios.
+    interval of that, on scenarios that the tuning never saw (None, None: of a single lane).
+    history ``[n, 2]``: periods of one system played so far, and the cost of the numbers of that time on the scenarios
+    of the validation.
     updates: steps of the gradient. simulated: periods of one system that were played in all to find the numbers, those
     of validation and neighbours included; a search plays candidates x lanes x periods. validated_cost: what the choice
     was made by, which flatters.
