@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from meio_jax.actions import Head, Scale
+from meio_jax.errors import InputError
 from meio_jax.network import Network, Wiring
 from meio_jax.observation import Observation
 from meio_jax.policies.bodies.base import WEIGHTS, check_activation, last
@@ -32,6 +33,9 @@ class Entities:
     Attributes:
       widths: hidden layers. activation: between them. shared: actor and critic have them in common.
       slots, ages: of pipelines and of perishable stock that are told apart.
+
+    Raises:
+      UnknownNameError: an activation that there is not. InputError: no widths, or no slots.
     """
 
     widths: tuple[int, ...] = (64, 64)
@@ -45,6 +49,11 @@ class Entities:
 
     def __post_init__(self) -> None:
         check_activation(self.activation)
+        if not self.widths or min(self.widths) < 1 or self.slots < 1 or self.ages < 0:
+            raise InputError(
+                f"{type(self).__name__}: widths = {self.widths} and slots = {self.slots} must be at least 1, "
+                f"ages = {self.ages} not negative"
+            )
 
     def see(self, network: Network, seen: Observation, scale: Scale, cycle: int | None, horizon: int | None) -> Views:
         return views(network, seen, scale, slots=self.slots, ages=self.ages, cycle=cycle, horizon=horizon)
