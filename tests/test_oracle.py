@@ -181,8 +181,8 @@ def sweep(seed: int, plans: int, lanes: int, periods: int, relative: float, inte
     return systems, skipped, seen
 
 
-# Compiling a plan takes longer than playing it, so few plans have many lanes: 38 programs, over 2,340 networks. Together
-# the parts of a test have every combination of rules. Slow: 960 plans.
+# Compiling a plan takes longer than playing it, so few plans have many lanes: 38 programs, over 2,340 networks. The
+# parts of a test together have every combination of rules. The slow test has 960 plans.
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -34,14 +34,14 @@ class Played:
         state = initial_state(network, 1)
         twin_network = oracle_network(network)
         twin = oracle_initial_state(twin_network)
-        self.states: list[State] = [state]
+        self.states: list[State] = [jax.tree.map(np.asarray, state)]
         self.flows: list[Flows] = []
         for t in range(len(demand)):
-            now = {k: jnp.asarray(v[t], jnp.float32)[:, None] for k, v in shocks.items()}
-            shock = Shock(demand=jnp.asarray(demand[t], jnp.float32)[:, None], **now)
-            limit = None if allocation is None else jnp.asarray(allocation[t], jnp.float32)[:, None]
-            order = jnp.asarray(orders[t], jnp.float32)[:, None]
-            state, flows = _transition(network, state, order, shock, limit)
+            now = {k: column(v[t]) for k, v in shocks.items()}
+            shock = Shock(demand=column(demand[t]), **now)
+            limit = None if allocation is None else column(allocation[t])
+            # NumPy from here on: each index into an array of JAX is a program of its own.
+            state, flows = jax.tree.map(np.asarray, _transition(network, state, column(orders[t]), shock, limit))
             twin, moved = oracle_transition(
                 twin_network, twin, orders[t], oracle_shock(shock), None if allocation is None else allocation[t]
             )
@@ -67,6 +67,11 @@ class Played:
 
 
 _transition = jax.jit(transition)
+
+
+def column(numbers):
+    """One lane."""
+    return np.asarray(numbers, np.float32)[:, None]
 
 
 def shop(lead_time=1, timing="order_first", integer=False, node=(), customer=(), **arc):
