@@ -29,6 +29,37 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+#: The files that take longest when nothing is compiled yet, longest first. Workers take a file at a time: with these
+#: first, none is left at the end to one worker while the other has nothing to do.
+LONGEST = (
+    "test_ppo.py",
+    "test_processes.py",
+    "test_oracle.py",
+    "test_credit.py",
+    "test_cli.py",
+    "test_gradients.py",
+    "test_ledgers.py",
+    "test_notebooks.py",
+    "test_transition.py",
+    "test_files.py",
+    "test_survive.py",
+    "test_rollout.py",
+    "test_race.py",
+    "test_checkpoint.py",
+    "test_env.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # xdist would begin with the files that have most tests, and end with those that have one long test.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
 
 class Rngs(NamedTuple):
     """The two sources of randomness of a test."""

@@ -108,7 +108,6 @@ def test_the_public_surface_is_declared():
 
 
 @needs_package
-@pytest.mark.skipif(not (PACKAGE / "cli.py").exists(), reason="no command line yet")
 def test_the_console_script_leads_somewhere():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for target in project["scripts"].values():
@@ -129,3 +128,10 @@ def test_pip_and_uv_install_the_same_versions():
 def test_the_lock_knows_the_public_index_only():
     hosts = set(re.findall(r"https?://([^/\"]+)", (ROOT / "uv.lock").read_text()))
     assert hosts <= {"pypi.org", "files.pythonhosted.org"}
+
+
+def test_the_longest_files_of_tests_are_there():
+    from conftest import LONGEST
+
+    assert len(set(LONGEST)) == len(LONGEST)
+    assert set(LONGEST) <= {path.name for path in Path(__file__).parent.glob("test_*.py")}
