@@ -205,10 +205,10 @@ class NeuralPolicy:
           ThetaMismatchError: names the first number that does not fit, and says what to do.
         """
         self._check_scale(network, theta.scale)
-        wanted = [self._shapes(network, seen) for seen in _pictures(network)]
         found = _shapes_of(theta)
-        if found not in wanted:
-            plain = wanted[0]
+        wanted = (self._shapes(network, seen) for seen in _pictures(network))
+        plain = next(wanted)
+        if found != plain and found not in wanted:
             odd = next(k for k in {**plain, **found} if plain.get(k) != found.get(k))
             raise ThetaMismatchError(
                 f"theta{odd} has shape {found.get(odd, 'none')}, and {self._describe(network)} needs "

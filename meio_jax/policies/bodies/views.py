@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -76,8 +77,13 @@ def view_names(
     cycle: int | None = None, horizon: int | None = None,
 ) -> Views:  # fmt: skip
     """The names of the last axis of each leaf of `views`; shapes are read, values are not."""
-    fields = _fields(network, seen, scale, slots, ages, cycle, horizon)
-    return Views(*(tuple(name for name, _ in part) for part in fields))
+    found = []
+
+    def look() -> None:
+        found.extend(_fields(network, seen, scale, slots, ages, cycle, horizon))
+
+    jax.eval_shape(look)
+    return Views(*(tuple(name for name, _ in part) for part in found))
 
 
 def _fields(
