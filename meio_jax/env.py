@@ -67,7 +67,9 @@ class Env:
         if late and oldest <= 0:
             raise InputError("reports are late here: say with oldest= how old a report may become and still be read")
         reports = init_reports(self.network, state, oldest) if late else None
-        return self._look(state, init_processes(self.processes, first, lanes), reports, shock)
+        process = init_processes(self.processes, first, lanes)
+        coming, process = sample_shock(self.processes, shock, process, state.t, lanes)
+        return self._look(state, process, reports, coming)
 
     def step(self, state: EnvState, action: Array | Decision, key: Array) -> tuple[EnvState, Step]:
         """Order, move one period, look again.
@@ -76,17 +78,21 @@ class Env:
           action: ``[I, B]`` units wanted on each inner arc, or a `Decision`.
           key: draws the shock of the period after; consumed.
         """
+        lanes = state.state.backlog.shape[-1]
+        shock, process = sample_shock(self.processes, key, state.process, state.state.t + 1, lanes)
+        return self.follow(state, action, shock, process)
+
+    def follow(self, state: EnvState, action: Array | Decision, shock: Shock, process: Any) -> tuple[EnvState, Step]:
+        """`step` with the shock of the period after given, and the processes' carry behind it."""
         decision = action if isinstance(action, Decision) else Decision(action)
         moved, flows = transition(self.network, state.state, decision.orders, state.shock, decision.allocation)
         reports = state.reports
         if reports is not None:
             reports = note_orders(reports, flows.ordered[: self.network.wiring.n_inner])
-        after = self._look(moved, state.process, reports, key)
+        after = self._look(moved, process, reports, shock)
         return after, Step(reward(self.weights, self.network, flows), flows)
 
-    def _look(self, state: State, process: Any, reports: Reports | None, key: Array) -> EnvState:
-        lanes = state.backlog.shape[-1]
-        shock, process = sample_shock(self.processes, key, process, state.t, lanes)
+    def _look(self, state: State, process: Any, reports: Reports | None, shock: Shock) -> EnvState:
         seen = observe(self.network, state, shock)
         if reports is not None and shock.report_age is not None:
             reports, seen = file_report(self.network, reports, seen, shock.report_age)

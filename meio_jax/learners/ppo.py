@@ -9,70 +9,40 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 
-from meio_jax.actions import Scale
+from meio_jax.actions import Head, OrderUpTo, Scale, Tiers
 from meio_jax.env import Env, EnvState
-from meio_jax.errors import InputError
-from meio_jax.kpis import kpis, total_cost
+from meio_jax.errors import InputError, UnsuitableError
+from meio_jax.learners import pathwise
 from meio_jax.learners.config import PPOConfig, PPOHyper
-from meio_jax.learners.gae import gae
+from meio_jax.learners.differentiable import check_differentiable
 from meio_jax.learners.learner import Learner
-from meio_jax.learners.ppo_loss import Batch, log_prob_of, ppo_loss
+from meio_jax.learners.outlook import ahead, shock_features
+from meio_jax.learners.potential import stock_value
+from meio_jax.learners.ppo_update import TrainState, adam, baseline, outlook_of, reward_scale, update_once
+from meio_jax.learners.validation import validation_cost, validation_of
 from meio_jax.network import Network
-from meio_jax.policies.neural import Theta
-from meio_jax.policies.normaliser import Moments, init_moments, update_moments
+from meio_jax.policies.base import Policy
+from meio_jax.policies.neural import NeuralPolicy, Theta, ThetaMismatchError
+from meio_jax.policies.normaliser import init_moments
 from meio_jax.policies.scale import measure_scale
 from meio_jax.processes import Processes
-from meio_jax.rewards import reward_by_node
-from meio_jax.rollout import rollout
+from meio_jax.rollout import draw_shocks
 from meio_jax.solvers.problem import Problem
-from meio_jax.struct import pytree
 
-__all__ = ["PPOConfig", "PPOHyper", "TrainState", "init_train", "train_chunk", "value_of"]
+__all__ = ["LEARNER", "PPOConfig", "PPOHyper", "TrainState", "for_problem", "init_train", "train_chunk", "value_of"]
 
-
-@pytree
-class TrainState:
-    """All that a resumed run needs to be bitwise the run that was never stopped.
-
-    params: weights of actor and critic. optimizer: Adam's moments. moments: of the features. rewards, returns: moments
-    of the reward and of the discounted sum of centred rewards in each account; discounted ``[B, G]``: that sum. scale:
-    sizes of the network. env: the systems in play. key: of what comes. update: number of updates done. best, best_cost:
-    the numbers of the policy that evaluated best so far, and its mean cost (infinite before the first evaluation).
-    """
-
-    params: Any
-    optimizer: Any
-    moments: Moments
-    rewards: Moments
-    returns: Moments
-    discounted: Array
-    scale: Scale
-    env: EnvState
-    key: Array
-    update: Array
-    best: Any
-    best_cost: Array
-
-    @property
-    def theta(self) -> Theta:
-        """The present policy's numbers, for `meio_jax.learners.config.PPOConfig.policy`."""
-        return Theta(self.params, self.moments, self.scale)
-
-    @property
-    def best_theta(self) -> Theta:
-        """The numbers that evaluated best so far."""
-        return Theta(self.best[0], self.best[1], self.scale)
-
-    def replace(self, **changes: Any) -> TrainState:
-        return dataclasses.replace(self, **changes)
+#: Futures whose mean value is the value of what is seen.
+FUTURES = 8
+#: Whole orders up to this many means are tiers of their own where the mean is at most `MANY`.
+MEANS, MANY = 4, 8
 
 
 def init_train(
@@ -83,18 +53,29 @@ def init_train(
     key: Array,
     *,
     scale: Scale | None = None,
+    theta: Theta | None = None,
 ) -> TrainState:
     """The state before the first update. The key is consumed.
 
     Args:
       scale: sizes and reference levels, for example with the levels of a tuned rule, which the untrained policy then
         follows; None: `meio_jax.policies.scale.measure_scale`.
+      theta: numbers of ``config.policy`` to begin with, its scale among them; None: the untrained policy's, or with
+        ``config.pretrain`` those that the pathwise learner finds.
 
     Raises:
       InputError: the configuration does not fit the network.
+      ThetaMismatchError: ``theta`` was made for another network or another policy.
+      UnsuitableError: a head of tiers none of which an arc can take; with ``config.pretrain``, what has no gradient.
     """
     config.check(network)
-    return _init(config, network, processes, hyper.arrays(), key, scale)
+    if config.pretrain:
+        check_differentiable(network, config.policy)
+    if theta is not None:
+        _check_theta(config, network, processes, theta)
+    state = _init(config, network, processes, hyper.arrays(), key, scale, theta)
+    _check_tiers(config, network, state.scale)
+    return state
 
 
 def train_chunk(
@@ -117,44 +98,77 @@ def train_chunk(
     return _chunk(config, network, processes, hyper.arrays(), state, updates)
 
 
-def value_of(config: PPOConfig, hyper: PPOHyper, network: Network, state: TrainState) -> Array:
-    """``[B]`` the critic's value of what the lanes see now, in units of reward (for continuing problems)."""
-    policy, theta = config.policy, state.theta
-    _, value = policy.act(network, theta, policy.see(network, theta, state.env.seen))
-    centre, size = _reward_scale(config, state.rewards, state.returns)
-    return (value * size + centre / (1.0 - jnp.asarray(hyper.discount))).sum(-1)
+def value_of(config: PPOConfig, hyper: PPOHyper, network: Network, processes: Processes, state: TrainState) -> Array:
+    """``[B]`` the critic's value of what the lanes see now, in units of reward (for continuing problems). A baseline
+    that looks ahead is asked about `FUTURES` futures: their mean is the value.
+    """
+    policy, theta, k = config.policy, state.acting, config.looks_ahead(network)
+    x = policy.see(network, theta, state.env.seen)
+    if k:
+        at, carry, lanes = state.env.state.t, state.env.process, config.lanes
+        first = shock_features(network, state.scale, state.env.shock)[None]
+
+        def future(key: Array) -> Array:
+            shocks, _ = draw_shocks(processes, jax.random.split(key, k - 1), carry, at + 1 + jnp.arange(k - 1), lanes)
+            z = jnp.concatenate([first, shock_features(network, state.scale, shocks)]) if k > 1 else first
+            return baseline(config, network, state, state.critic, x, ahead(z, 1, k)[0])
+
+        value = jax.vmap(future)(jax.random.split(jax.random.key(0), FUTURES)).mean(0)
+    else:
+        _, value, _ = policy.act_with_memory(network, theta, x, state.memory)
+    centre, size = reward_scale(config, state.rewards, state.returns)
+    value = (value * size + centre / (1.0 - jnp.asarray(hyper.discount))).sum(-1)
+    worth = stock_value(hyper.weights, network, state.env.state)
+    return value if worth is None else value + worth.sum(0)
 
 
 @functools.partial(jax.jit, static_argnames=("config",))
 def _init(
-    config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array, scale: Scale | None
-) -> TrainState:
+    config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, key: Array, scale: Scale | None,
+    theta: Theta | None,
+) -> TrainState:  # fmt: skip
     sizes, start, weights, settle, after = jax.random.split(key, 5)
-    if scale is None:
-        scale = measure_scale(network, processes, sizes, lanes=config.lanes)
     env = Env(network, processes, hyper.weights)
     world = env.reset(start, config.lanes, oldest=config.oldest)
     policy = config.policy
-    theta = policy.init(weights, network, scale, world.seen)
+    net, of_critic, first = jax.random.split(weights, 3)
+    if theta is None:
+        if scale is None:
+            scale = measure_scale(network, processes, sizes, lanes=config.lanes)
+        theta = policy.init(net, network, scale, world.seen)
+        if config.pretrain:
+            theta = _pretrained(config, network, processes, hyper, theta, first)
     dtype = world.seen.on_hand.dtype
     accounts = network.wiring.n_nodes if config.credit == "local" else 1
+    memory = policy.memory(network, config.lanes)
 
-    def period(world: EnvState, key: Array) -> tuple[EnvState, None]:
+    def period(loop: tuple[EnvState, Any], key: Array) -> tuple[tuple[EnvState, Any], None]:
+        world, memory = loop
         order, move = jax.random.split(key)
-        decision, _ = policy.apply(network, theta, None, world.seen, order)
-        return env.step(world, decision, move)[0], None
+        decision, memory = policy.apply(network, theta, memory, world.seen, order)
+        return (env.step(world, decision, move)[0], memory), None
 
     if config.warmup and config.horizon is None:
-        world, _ = jax.lax.scan(period, world, jax.random.split(settle, config.warmup))
+        (world, memory), _ = jax.lax.scan(period, (world, memory), jax.random.split(settle, config.warmup))
+    z = shock_features(network, theta.scale, world.shock)
+    k = config.looks_ahead(network)
+    critic: Any = {}
+    if k:
+        x = jax.tree.map(lambda v: v[:1], policy.see(network, theta, world.seen))
+        critic = outlook_of(config, network).init(of_critic, x, jnp.zeros((1, k, z.shape[-1]), dtype))["params"]
     return TrainState(
         params=theta.params,
-        optimizer=_adam().init(theta.params),
+        average=theta.params,
+        critic=critic,
+        optimizer=adam().init((theta.params, critic)),
         moments=theta.moments,
+        coming=init_moments(z.shape[-1], dtype),
         rewards=init_moments(accounts, dtype),
         returns=init_moments(accounts, dtype),
         discounted=jnp.zeros((config.lanes, accounts), dtype),
-        scale=scale,
+        scale=theta.scale,
         env=world,
+        memory=memory,
         key=after,
         update=jnp.zeros((), jnp.int32),
         best=(theta.params, theta.moments),
@@ -162,13 +176,30 @@ def _init(
     )
 
 
+def _pretrained(
+    config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, theta: Theta, key: Array
+) -> Theta:
+    """What the pathwise learner makes of the untrained policy. The key is consumed."""
+    own: dict[str, Any] = {"horizon": config.horizon, "ends": config.ends, "unpaid": config.unpaid}
+    if config.horizon is not None and config.horizon <= pathwise.WHOLE:
+        own["segment"] = config.horizon
+    first = pathwise.PathwiseConfig(
+        policy=config.policy, lanes=config.lanes, updates=config.pretrain, oldest=config.oldest, **own
+    )
+    numbers = pathwise.PathwiseHyper(weights=hyper.weights)
+    if config.judged_by.criterion == "discounted":
+        numbers = numbers.replace(discount=hyper.discount)
+    state = pathwise.init_train(first, network, processes, numbers, key, theta=theta)
+    return pathwise.train_chunk(first, network, processes, numbers, state, config.pretrain)[0].theta
+
+
 @functools.partial(jax.jit, static_argnames=("config", "updates"))
 def _chunk(
     config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, state: TrainState, updates: int
 ) -> tuple[TrainState, dict[str, Array]]:
     def one(state: TrainState, _: None) -> tuple[TrainState, dict[str, Array]]:
-        new, metrics = _update(config, network, processes, hyper, state)
-        leaves = (*jax.tree.leaves(new.params), metrics["loss"], metrics["reward"])
+        new, metrics = update_once(config, network, processes, hyper, state)
+        leaves = (*jax.tree.leaves((new.params, new.critic)), metrics["loss"], metrics["reward"])
         fine = jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
         kept = jax.tree.map(lambda a, b: jnp.where(fine, a, b), new.replace(key=None), state.replace(key=None))
         return kept.replace(key=new.key), {**metrics, "finite": fine}  # the old key is consumed
@@ -178,186 +209,109 @@ def _chunk(
 
     def stretch(state: TrainState, _: None) -> tuple[TrainState, Any]:
         state, metrics = jax.lax.scan(one, state, length=config.eval_every)
-        found = _evaluate(config, network, processes, state)
+        found = validation_cost(config.judged_by, network, processes, config.policy, state.theta, config.oldest)
         better = found["eval_cost"] < state.best_cost
-        now = (state.params, state.moments)
+        now = (state.average, state.moments)
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), now, state.best)
-        state = state.replace(best=best, best_cost=jnp.where(better, found["eval_cost"], state.best_cost))
-        return state, (metrics, found)
+        cost = jnp.where(better, found["eval_cost"], state.best_cost).astype(state.best_cost.dtype)
+        return state.replace(best=best, best_cost=cost), (metrics, found)
 
     state, (metrics, found) = jax.lax.scan(stretch, state, length=updates // config.eval_every)
     return state, {**jax.tree.map(lambda x: x.reshape(updates), metrics), **found}
 
 
-def _evaluate(config: PPOConfig, network: Network, processes: Processes, state: TrainState) -> dict[str, Array]:
-    """The mode policy on scenarios that are the same each time and for every run."""
-    played = rollout(
-        network, config.policy, state.theta, processes, jax.random.key(config.eval_seed),
-        periods=config.eval_periods, lanes=config.eval_lanes, warmup=config.eval_warmup, oldest=config.oldest,
-    )  # fmt: skip
-    found = kpis(played.totals)
-    out = {f"eval_{name}": x.mean() for name, x in found.items()}
-    return {**out, "eval_error": found["cost"].std() / config.eval_lanes**0.5}
+def _check_tiers(config: PPOConfig, network: Network, scale: Scale) -> None:
+    """Refuse tiers of which an arc can take none but the order of nothing. Leaves that are traced are not looked at."""
+    head, w = config.head, network.wiring
+    most, least = network.order_capacity, network.minimum_order
+    if not isinstance(head, Tiers) or any(isinstance(x, jax.core.Tracer) for x in (scale.arc, most, least)):
+        return
+    units = np.asarray(scale.arc)[:, :, None] * np.asarray(head.multiples)  # [I, 1|B, choices]
+    fits = units > 0
+    if most is not None:
+        fits &= units <= np.asarray(most)[:, :, None] * (1 + 1e-6)
+    if least is not None:
+        fits &= units >= np.asarray(least)[:, :, None] * (1 - 1e-6)
+    for e in range(w.n_inner):
+        closed = most is not None and not np.asarray(most)[e].any()
+        if not closed and not fits[e].any(-1).all():
+            raise UnsuitableError(
+                f"ppo: arc {w.arcs[e]!r} can take none of the tiers {units[e, 0].tolist()}: its orders lie between "
+                f"{0 if least is None else float(least[e].min()):g} and "
+                f"{math.inf if most is None else float(most[e].max()):g} units; give it other multiples"
+            )
 
 
-def _adam() -> optax.GradientTransformation:
-    return optax.scale_by_adam(eps=1e-5)
+def _check_theta(config: PPOConfig, network: Network, processes: Processes, theta: Theta) -> None:
+    """Refuse numbers of other shapes than those of this policy on this network."""
+
+    def own() -> Theta:
+        world = Env(network, processes).reset(jax.random.key(0), 1, oldest=config.oldest)
+        return config.policy.init(jax.random.key(0), network, None, world.seen)
+
+    wanted, got = (
+        {jax.tree_util.keystr(k): jnp.shape(x) for k, x in jax.tree_util.tree_flatten_with_path(t.params)[0]}
+        for t in (jax.eval_shape(own), theta)
+    )
+    for name in sorted({*wanted, *got}):
+        if wanted.get(name) != got.get(name):
+            raise ThetaMismatchError(
+                f"ppo: theta is of another policy or network: params{name} is {got.get(name, 'missing')}, "
+                f"{wanted.get(name, 'nothing')} is expected"
+            )
 
 
-def _reward_scale(config: PPOConfig, rewards: Moments, returns: Moments) -> tuple[Array, Array]:
-    """What is taken off each reward, and what it is divided by."""
-    centre = rewards.mean if config.centre_rewards else jnp.zeros_like(rewards.mean)
-    least = 1e-6 * (1.0 + jnp.abs(rewards.mean))
-    size = jnp.maximum(jnp.sqrt(returns.variance), least) if config.scale_rewards else jnp.ones_like(returns.mean)
-    return centre, size
+def for_problem(problem: Problem, *, policy: Policy | None = None, **changes: Any) -> tuple[PPOConfig, PPOHyper]:
+    """One set of defaults for all problems, turned to the problem's criterion.
 
+    Args:
+      policy: a `NeuralPolicy`; default: order-up-to levels, or where ordering has a fixed cost tiers.
+      **changes: fields of `PPOConfig` or `PPOHyper`.
 
-def _schedules(config: PPOConfig, hyper: PPOHyper, update: Array) -> tuple[Array, Array]:
-    """The learning rate and the standard deviation's factor."""
-    done = jnp.clip(update.astype(jnp.result_type(float)) / config.updates, 0.0, 1.0)
-    left = {"constant": jnp.ones_like(done), "linear": 1.0 - done, "cosine": 0.5 * (1.0 + jnp.cos(jnp.pi * done))}
-    floor = hyper.learning_rate_floor
-    rate = hyper.learning_rate * (floor + (1.0 - floor) * left[config.schedule])
-    return rate, hyper.std ** (1.0 - done) * hyper.std_end**done
-
-
-def _update(
-    config: PPOConfig, network: Network, processes: Processes, hyper: PPOHyper, state: TrainState
-) -> tuple[TrainState, dict[str, Array]]:
-    after, begin, play, learn = jax.random.split(state.key, 4)
-    env = Env(network, processes, hyper.weights)
-    world, discounted = state.env, state.discounted
-    if config.horizon is not None:
-        fresh = env.reset(begin, config.lanes, oldest=config.oldest)
-        over = world.state.t >= config.horizon
-        world = jax.tree.map(lambda a, b: jnp.where(over, a, b), fresh, world)
-        discounted = jnp.where(over, 0.0, discounted)
-    rate, spread = _schedules(config, hyper, state.update)
-    world, batch, rewards, values, cost = _segment(config, env, state.theta, spread, world, play)
-
-    most = config.memory * config.lanes * config.segment
-    reward_moments = update_moments(state.rewards, rewards, most)
-    centre, _ = _reward_scale(config, reward_moments, state.returns)
-
-    def sum_up(total: Array, reward: Array) -> tuple[Array, Array]:
-        total = hyper.discount * total + reward - centre
-        return total, total
-
-    discounted, sums = jax.lax.scan(sum_up, discounted, rewards)
-    return_moments = update_moments(state.returns, sums, most)
-    _, size = _reward_scale(config, reward_moments, return_moments)
-    last = values[-1]
-    if config.ends and config.horizon is not None:
-        last = jnp.where(world.state.t >= config.horizon, 0.0, last)
-    advantages, targets = gae((rewards - centre) / size, values[:-1], last, hyper.discount, hyper.trace)
-    explained = 1.0 - (targets - values[:-1]).sum(-1).var() / jnp.maximum(targets.sum(-1).var(), 1e-12)
-    advantages = (advantages * size) @ jnp.asarray(_answers_for(config, network), advantages.dtype)
-    if config.normalise_advantages:
-        deviation = jnp.maximum(advantages.std((0, 1)), 1e-8)
-        advantages = (advantages - advantages.mean((0, 1))) / deviation
-    batch = batch._replace(advantage=advantages, target=targets)
-    params, optimizer, metrics = _learn(config, network, hyper, state, batch, rate, spread, learn)
-    moments = state.moments
-    if config.normalise_features:
-        moments = update_moments(moments, batch.x, most)
-    new = state.replace(
-        params=params, optimizer=optimizer, moments=moments, rewards=reward_moments, returns=return_moments,
-        discounted=discounted, env=world, key=after, update=state.update + 1,
-    )  # fmt: skip
-    return new, {
-        **metrics,
-        "cost": cost,
-        "reward": rewards.sum(-1).mean(),
-        "explained_variance": explained,
-        "learning_rate": rate,
-        "std": spread,
-    }
-
-
-def _answers_for(config: PPOConfig, network: Network) -> np.ndarray:
-    """``[G, D]``: 1 where a decision answers for an account."""
-    w = network.wiring
-    if config.credit != "local":
-        return np.ones((1, 1))
-    matrix = np.zeros((w.n_nodes, config.head.outputs(w)))
-    for k, node in enumerate(config.head.nodes(w)):
-        matrix[list(w.related[node]), k] = 1.0
-    return matrix
-
-
-def _segment(
-    config: PPOConfig, env: Env, theta: Theta, spread: Array, world: EnvState, key: Array
-) -> tuple[EnvState, Batch, Array, Array, Array]:
-    """Play a segment: the systems after it, what the loss needs ``[T, B, ..]``, rewards ``[T, B]``, values ``[T + 1,
-    B]``, cost.
+    Raises:
+      UnsuitableError: a policy without a distribution over orders.
     """
-    policy, network = config.policy, env.network
-
-    def period(world: EnvState, key: Array) -> tuple[EnvState, Any]:
-        choose, move = jax.random.split(key)
-        x = policy.see(network, theta, world.seen)
-        mask = policy.head.mask(network, theta.scale, world.seen)
-        dist, value = policy.act(network, theta, x, mask, spread)
-        raw = dist.sample(seed=choose)
-        log_prob = log_prob_of(config, dist, raw)
-        orders = policy.head.orders(network, theta.scale, world.seen, raw)
-        world, step = env.step(world, orders, move)
-        if mask is not None:
-            mask = jnp.broadcast_to(mask, (config.lanes, *mask.shape[1:]))
-        kept = Batch(x=x, mask=mask, raw=raw, log_prob=log_prob, value=value, advantage=None, target=None)
-        local = config.credit == "local"
-        paid = reward_by_node(env.weights, network, step.flows).T if local else step.reward[:, None]
-        return world, (kept, paid, total_cost(network, step.flows).mean())
-
-    world, (batch, rewards, costs) = jax.lax.scan(period, world, jax.random.split(key, config.segment))
-    _, last = policy.act(network, theta, policy.see(network, theta, world.seen))
-    return world, batch, rewards, jnp.concatenate([batch.value, last[None]]), costs.mean()
-
-
-def _learn(
-    config: PPOConfig, network: Network, hyper: PPOHyper, state: TrainState, batch: Batch, rate: Array,
-    spread: Array, key: Array,
-) -> tuple[Any, Any, dict[str, Array]]:  # fmt: skip
-    """Epochs of minibatches, each a group of whole lanes: lanes are independent, so only they need to be shuffled."""
-    size = config.lanes // config.minibatches
-    by_lane = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), batch)
-
-    def loss(params: Any, part: Batch) -> tuple[Array, dict[str, Array]]:
-        theta = Theta(params, state.moments, state.scale)
-        return ppo_loss(config, hyper, functools.partial(config.policy.act, network, theta, spread=spread), part)
-
-    def step(carry: tuple[Any, Any], part: Batch) -> tuple[tuple[Any, Any], dict[str, Array]]:
-        params, optimizer = carry
-        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, part)
-        metrics["gradient"] = jnp.sqrt(sum(jnp.square(x).sum() for x in jax.tree.leaves(gradient)))
-        cut = jnp.minimum(1.0, hyper.max_gradient / jnp.maximum(metrics["gradient"], 1e-12))
-        gradient = jax.tree.map(lambda g: g * cut, gradient)
-        move, optimizer = _adam().update(gradient, optimizer)
-        return (jax.tree.map(lambda p, m: p - rate.astype(p.dtype) * m, params, move), optimizer), metrics
-
-    def epoch(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], dict[str, Array]]:
-        order = jax.random.permutation(key, config.lanes)
-        parts = jax.tree.map(lambda x: x[order].reshape(config.minibatches, size, *x.shape[1:]), by_lane)
-        return jax.lax.scan(step, carry, parts)
-
-    keys = jax.random.split(key, config.epochs)
-    (params, optimizer), metrics = jax.lax.scan(epoch, (state.params, state.optimizer), keys)
-    first = jnp.abs(metrics.pop("ratio_error")[0, 0])
-    last = {name: x[-1].mean() for name, x in metrics.items()}
-    return params, optimizer, {**last, "first_ratio_error": first}
-
-
-def for_problem(problem: Problem, **changes: Any) -> tuple[PPOConfig, PPOHyper]:
-    """The defaults, turned to a problem's criterion. ``changes`` are fields of `PPOConfig` or `PPOHyper`."""
     names = {f.name for f in dataclasses.fields(PPOConfig)}
-    config: dict[str, Any] = {"eval_every": 20}
-    hyper: dict[str, Any] = {"discount": problem.discount} if problem.criterion == "discounted" else {}
-    if problem.criterion == "total" and problem.periods is not None:
+    config: dict[str, Any] = {"eval_every": 20, "validation": validation_of(problem)}
+    hyper: dict[str, Any] = {}
+    if problem.criterion == "total":
+        assert problem.periods is not None  # `Problem` sees to it
         horizon = problem.warmup + problem.periods
-        config.update(horizon=horizon, segment=horizon, ends=True)
+        config.update(horizon=horizon, ends=True, unpaid=problem.warmup, **_sizes(horizon))
+        hyper.update(discount=1.0)
+    elif problem.criterion == "discounted":
+        hyper.update(discount=problem.discount)
+    if policy is None:
+        config.update(head=_head_of(problem))
+    elif isinstance(policy, NeuralPolicy):
+        config.update({k: getattr(policy, k) for k in ("head", "widths", "activation", "shared", "cycle", "body")})
+    else:
+        raise UnsuitableError(
+            f"ppo: {type(policy).__name__} has no distribution over orders; give a NeuralPolicy, or train with pathwise"
+        )
     config.update({k: v for k, v in changes.items() if k in names})
-    hyper.update({k: v for k, v in changes.items() if k not in names and k != "policy"})
+    hyper.update({k: v for k, v in changes.items() if k not in names})
     return PPOConfig(**config), PPOHyper(**hyper)
+
+
+def _sizes(horizon: int) -> dict[str, int]:
+    """A segment that is the whole of a short problem, and lanes for as many decisions an update as by default."""
+    if horizon > pathwise.WHOLE:
+        return {}
+    parts = PPOConfig.minibatches
+    lanes = PPOConfig.lanes * PPOConfig.segment / horizon
+    return {"segment": horizon, "lanes": parts * max(1, round(lanes / parts))}
+
+
+def _head_of(problem: Problem) -> Head:
+    """Order-up-to levels; where ordering has a fixed cost tiers, and of whole orders each number up to a few means."""
+    network = problem.network
+    if network.fixed_order_cost is None:
+        return OrderUpTo()
+    mean = float(np.max(np.asarray(measure_scale(network, problem.processes, jax.random.key(0), lanes=64).arc)))
+    if not network.wiring.integer or mean > MANY:
+        return Tiers()
+    return Tiers(tuple(k / mean for k in range(math.ceil(MEANS * mean) + 1)))
 
 
 LEARNER = Learner(

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from meio_jax.learners.config import PPOConfig, PPOHyper
+from meio_jax.network import Network
+from meio_jax.policies.neural import Theta
 
-__all__ = ["Batch", "log_prob_of", "ppo_loss"]
+__all__ = ["Batch", "Judged", "judge", "log_prob_of", "ppo_loss"]
 
 
 class Batch(NamedTuple):
-    """What a segment leaves for the loss, leaves ``[.., ..]`` with any two leading axes.
+    """What a segment leaves for the loss: whole lanes, leaves ``[B, T, ..]``.
 
-    x: features, not normalised. mask: of the head, or None. raw ``[.., K]``: what was done; log_prob ``[.., D]``: how
-    likely it was, D = K where each decision is judged by itself, else 1. value, target ``[.., G]``: of the critic then
-    and of
-    `meio_jax.learners.gae.gae`, for each account. advantage ``[.., D]``.
+    x: what the policy saw, not normalised. mask: of the head, or None. raw ``[.., K]``: what was done; log_prob ``[..,
+    D]``: how likely it was, D = K where each decision is judged by itself, else 1. value, target ``[.., G]``: of the
+    critic then and of `meio_jax.learners.gae.gae`, for each account. advantage ``[.., D]``. z ``[.., k, F]``: what was
+    to come, or None. memory ``[B, ..]``: of the policy before the first period, or None.
     """
 
-    x: Array
+    x: Any
     mask: Array | None
     raw: Array
     log_prob: Array
     value: Array
-    advantage: Any
-    target: Any
+    advantage: Any = None
+    target: Any = None
+    z: Array | None = None
+    memory: Any = None
+
+
+class Judged(NamedTuple):
+    """log_prob ``[.., D]`` of what was done, entropy ``[..]``, value ``[.., G]`` by the policy's own critic."""
+
+    log_prob: Array
+    entropy: Array
+    value: Array
 
 
 def log_prob_of(config: PPOConfig, dist: Any, raw: Array) -> Array:
@@ -36,12 +48,35 @@ def log_prob_of(config: PPOConfig, dist: Any, raw: Array) -> Array:
     return dist.distribution.log_prob(raw) if config.credit == "local" else dist.log_prob(raw)[..., None]
 
 
+def judge(config: PPOConfig, network: Network, theta: Theta, spread: Array, batch: Batch) -> Judged:
+    """What the policy of ``theta`` says to what was done. One that remembers sees each lane again from its first
+    period, with the memory it had there.
+    """
+    policy = config.policy
+    if not policy.remembers:
+        dist, value = policy.act(network, theta, batch.x, batch.mask, spread)
+        return Judged(log_prob_of(config, dist, batch.raw), dist.entropy(), value)
+
+    def period(memory: Any, at: tuple[Any, Array | None, Array]) -> tuple[Any, Judged]:
+        x, mask, raw = at
+        dist, value, memory = policy.act_with_memory(network, theta, x, memory, mask, spread)
+        return memory, Judged(log_prob_of(config, dist, raw), dist.entropy(), value)
+
+    first = jax.tree.map(lambda v: jnp.moveaxis(v, 0, -1), batch.memory)
+    by_time = jax.tree.map(lambda v: jnp.swapaxes(v, 0, 1), (batch.x, batch.mask, batch.raw))
+    _, judged = jax.lax.scan(period, first, by_time)
+    return jax.tree.map(lambda v: jnp.swapaxes(v, 0, 1), judged)
+
+
 def ppo_loss(
-    config: PPOConfig, hyper: PPOHyper, act: Callable[[Array, Array | None], tuple[Any, Array]], batch: Batch
+    config: PPOConfig, hyper: PPOHyper, judged: Judged, value: Array, batch: Batch, left: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """The loss, and its parts. ``act`` gives distribution and value for features and mask."""
-    dist, value = act(batch.x, batch.mask)
-    log_ratio = log_prob_of(config, dist, batch.raw) - batch.log_prob
+    """The loss, and its parts.
+
+    Args:
+      value: ``[.., G]`` of the critic that is trained. left: share of the entropy's weight that the schedule leaves.
+    """
+    log_ratio = judged.log_prob - batch.log_prob
     ratio = jnp.exp(log_ratio)
     cut = jnp.clip(ratio, 1.0 - hyper.clip, 1.0 + hyper.clip)
     gain = jnp.minimum(ratio * batch.advantage, cut * batch.advantage).sum(-1).mean()
@@ -50,8 +85,8 @@ def ppo_loss(
         near = batch.value + jnp.clip(value - batch.value, -hyper.clip, hyper.clip)
         miss = jnp.maximum(miss, jnp.square(near - batch.target))
     value_loss = 0.5 * miss.sum(-1).mean()
-    entropy = dist.entropy().mean()
-    total = -gain + hyper.value_weight * value_loss - hyper.entropy_weight * entropy
+    entropy = judged.entropy.mean()
+    total = -gain + hyper.value_weight * value_loss - hyper.entropy_weight * left * entropy
     return total, {
         "loss": total,
         "policy_loss": -gain,
