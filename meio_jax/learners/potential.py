@@ -19,8 +19,8 @@ __all__ = ["stock_value"]
 
 def stock_value(weights: Weights | None, network: Network, state: State) -> Array | None:
     """``[N, B]`` what the units at each node, and on their way to it, were bought for; what it owes its customers
-    counts against it. A unit is worth its components, these what they cost on the mean of their arcs. None where nothing is
-    bought.
+    counts against it. A unit is worth its components, these their mean cost over their arcs. None where nothing
+    is bought.
 
     Args:
       weights: of the reward's terms (`meio_jax.rewards.reward`): purchases count as they do there.
