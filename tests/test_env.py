@@ -1,6 +1,7 @@
 """The environment for learners plays the same system as `rollout`, and never begins anew by itself."""
 
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -59,35 +60,42 @@ def env_of(name: str) -> Env:
     return Env(network, Processes(demand=normal([5.0] * customers, [2.0] * customers)))
 
 
+@partial(jax.jit, static_argnames=("lanes", "oldest"))
+def reset(env: Env, key: jax.Array, lanes: int = LANES, oldest: int = 0) -> Any:
+    return env.reset(key, lanes, oldest=oldest)
+
+
+@jax.jit
+def step(env: Env, state: Any, orders: Any, key: jax.Array) -> Any:
+    return env.step(state, orders, key)
+
+
 def play(env: Env, key: jax.Array, periods: int = PERIODS, oldest: int = 0) -> tuple[list[Any], Any]:
     """The shock, what was seen, the reward and the flows of each period, with the policy of this file."""
     first, *keys = jax.random.split(key, periods + 1)
-    state = env.reset(first, LANES, oldest=oldest)
-    step = jax.jit(lambda state, key: env.step(state, orders(state), key))
-
-    def orders(state: Any) -> Any:
-        return UpToTwenty().apply(env.network, None, None, state.seen, None)[0]
-
+    state = reset(env, first, oldest=oldest)
+    orders = jax.jit(lambda state: UpToTwenty().apply(env.network, None, None, state.seen, None)[0])
     out = []
     for k in keys:
         shock, seen = state.shock, state.seen
-        state, moved = step(state, k)
+        state, moved = step(env, state, orders(state), k)
         out.append((shock, seen, moved.reward, moved.flows))
-    return out, state
+    return jax.tree.map(np.asarray, out), state
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_steps_are_the_periods_of_a_rollout(name, rngs):
     env = env_of(name)
     out, state = play(env, rngs.key)
-    shocks = jax.tree.map(lambda *x: jnp.stack(x), *[o[0] for o in out])
+    shocks = jax.tree.map(lambda *x: np.stack(x), *[o[0] for o in out])
     same = rollout(env.network, UpToTwenty(), None, Scenario(shocks), jax.random.key(0), keep_trajectory=True)
-    flows = jax.tree.map(lambda *x: jnp.stack(x), *[o[3] for o in out])
-    seen = jax.tree.map(lambda *x: jnp.stack(x), *[o[1] for o in out])
+    flows = jax.tree.map(lambda *x: np.stack(x), *[o[3] for o in out])
+    seen = jax.tree.map(lambda *x: np.stack(x), *[o[1] for o in out])
     for mine, theirs in ((flows, same.trajectory.flows), (seen, same.trajectory.seen), (state.state, same.carry.state)):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), mine, theirs)
+    cost = jax.jit(total_cost)
     for _, _, reward, moved in out:
-        np.testing.assert_allclose(reward, -total_cost(env.network, moved), rtol=1e-6)
+        np.testing.assert_allclose(reward, -cost(env.network, moved), rtol=1e-6)
     assert int(state.state.t) == PERIODS
 
 
@@ -96,10 +104,10 @@ def test_late_reports_are_those_of_a_rollout(rngs):
     late = reports(discrete([[0, 1, 2]] * 2, [[0.2, 0.5, 0.3]] * 2))
     env = Env(network, Processes(demand=normal(5.0, 2.0), reporting=late))
     out, _ = play(env, rngs.key, oldest=3)
-    shocks = jax.tree.map(lambda *x: jnp.stack(x), *[o[0] for o in out])
+    shocks = jax.tree.map(lambda *x: np.stack(x), *[o[0] for o in out])
     assert float(shocks.report_age.max()) > 0
     same = rollout(env.network, UpToTwenty(), None, Scenario(shocks), jax.random.key(0), keep_trajectory=True, oldest=3)
-    seen = jax.tree.map(lambda *x: jnp.stack(x), *[o[1] for o in out])
+    seen = jax.tree.map(lambda *x: np.stack(x), *[o[1] for o in out])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), seen, same.trajectory.seen)
     with pytest.raises(InputError, match="oldest"):
         env.reset(jax.random.key(0), LANES)
@@ -108,17 +116,17 @@ def test_late_reports_are_those_of_a_rollout(rngs):
 def test_the_same_keys_give_the_same_world_whatever_is_ordered(rngs):
     env = env_of("tree")
     first, *keys = jax.random.split(rngs.key, 5)
-    one = two = env.reset(first, LANES)
+    one = two = reset(env, first)
     for k in keys:
-        one, _ = env.step(one, jnp.zeros((4, LANES)), k)
-        two, _ = env.step(two, jnp.full((4, LANES), 9.0), k)
+        one, _ = step(env, one, np.zeros((4, LANES), np.float32), k)
+        two, _ = step(env, two, np.full((4, LANES), 9.0, np.float32), k)
         np.testing.assert_array_equal(one.shock.demand, two.shock.demand)
 
 
 def test_lanes_have_their_own_demand(rngs):
     env = env_of("order_first")
-    state = env.reset(rngs.key, 2000)
-    after, _ = env.step(state, jnp.zeros((2, 2000)), jax.random.key(1))
+    state = reset(env, rngs.key, 2000)
+    after, _ = step(env, state, np.zeros((2, 2000), np.float32), jax.random.key(1))
     d = np.stack([state.shock.demand[0], after.shock.demand[0]])
     assert len(np.unique(d)) > 3900
     bound = 4 / 2000**0.5
@@ -128,12 +136,12 @@ def test_lanes_have_their_own_demand(rngs):
 
 def test_weights_are_what_is_paid_and_can_be_traced(rngs):
     env = env_of("order_first")
-    state = env.reset(rngs.key, LANES)
+    state = reset(env, rngs.key)
 
     @jax.jit
     def paid(weights: Any) -> Any:
-        step = Env(env.network, env.processes, weights).step(state, jnp.full((2, LANES), 5.0), jax.random.key(2))[1]
-        return step.reward, step.flows
+        moved = Env(env.network, env.processes, weights).step(state, jnp.full((2, LANES), 5.0), jax.random.key(2))[1]
+        return moved.reward, moved.flows
 
     for weight in (1.0, 3.0):
         reward, flows = paid({"stock": weight})
@@ -143,10 +151,10 @@ def test_weights_are_what_is_paid_and_can_be_traced(rngs):
 
 def test_a_nan_order_surfaces(rngs):
     env = env_of("order_first")
-    state = env.reset(rngs.key, LANES)
+    state = reset(env, rngs.key)
     for k in jax.random.split(jax.random.key(1), 3):
-        state, step = env.step(state, jnp.full((2, LANES), jnp.nan), k)
-    assert bool(jnp.isnan(step.reward).all())
+        state, moved = step(env, state, np.full((2, LANES), np.nan, np.float32), k)
+    assert np.isnan(moved.reward).all()
 
 
 def test_no_key_is_used_twice(rngs, key_reuse):

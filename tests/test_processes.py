@@ -59,16 +59,20 @@ def play(process, key, periods, lanes):
     return jax.lax.scan(step, process.init(first, lanes), (time, jax.random.split(rest, periods)))[1]
 
 
+#: Little optimisation: compiling is what these tests wait for.
+quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
 @functools.cache
 def program():
-    """The compiled `play`, and how often it was traced. Little optimisation: compiling is what these tests wait for."""
+    """The compiled `play`, and how often it was traced."""
     traces = []
 
     def counted(process, key):
         traces.append(1)
         return play(process, key, PERIODS, LANES)
 
-    return jax.jit(counted, compiler_options={"xla_backend_optimization_level": 0}), traces
+    return quick(counted), traces
 
 
 def run(process, seed):
@@ -233,7 +237,8 @@ def test_draw_fits_the_network_and_is_reproducible():
 def test_what_is_absent_is_not_compiled_and_does_not_touch_the_demand():
     full = draw(world(), jax.random.key(0), 30, 16)
     demand_only = Processes(demand=world().demand)
-    assert len(jax.tree.leaves(init_processes(demand_only, jax.random.key(0), 2))) == 4
+    carry = jax.eval_shape(lambda key: init_processes(demand_only, key, 2), jax.random.key(0))
+    assert len(jax.tree.leaves(carry)) == 4
     part = draw(demand_only, jax.random.key(0), 30, 16)
     assert part.shocks.lead_time is None and part.shocks.report_age is None
     assert np.array_equal(full.shocks.demand, part.shocks.demand)
@@ -247,10 +252,12 @@ def test_draw_compiles_once_for_a_sweep():
 
 
 def test_sample_shock_under_the_key_checker(key_reuse):
-    first, key = jax.random.split(jax.random.key(0))
-    carry = init_processes(world(), first, 3)
-    shock, _ = sample_shock(world(), key, carry, jnp.int32(0), 3)
-    assert shock.demand.shape == (2, 3)
+    @quick
+    def first_shock(processes, key):
+        first, key = jax.random.split(key)
+        return sample_shock(processes, key, init_processes(processes, first, 3), jnp.int32(0), 3)[0]
+
+    assert first_shock(world(), jax.random.key(0)).demand.shape == (2, 3)
 
 
 def test_mean_demand_is_in_the_order_of_the_rows():
@@ -333,5 +340,5 @@ def test_draws_are_differentiable_in_normal_parameters():
 
 def test_works_in_double_precision(x64):
     for process in (poisson([3.0, 900.0]), normal(3.0, 1.0), empirical([1, 2], [0.5, 0.5]), random_yield(0.9, 0.05)):
-        x = play(process, jax.random.key(0), 3, 4)
+        x = quick(lambda process, key: play(process, key, 3, 4))(process, jax.random.key(0))
         assert x.dtype == np.float64 and np.isfinite(x).all()
