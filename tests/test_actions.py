@@ -9,19 +9,27 @@ import pytest
 from probes import example_6_1, lost_sales
 
 from meio_jax import CUSTOMER, OUTSIDE, Arc, Node, build_network
-from meio_jax.actions import Head, OrderUpTo, Percentage, Quantity, Tiers
-from meio_jax.errors import InputError, UnknownNameError
+from meio_jax.actions import CappedBaseStock, Head, OrderUpTo, Percentage, Quantity, ReorderUpTo, Tiers
+from meio_jax.actions.base import positive
+from meio_jax.errors import InputError, UnknownNameError, UnsuitableError
 from meio_jax.features import feature_names, features
 from meio_jax.kpis import cost_terms, total_cost
 from meio_jax.observation import echelon_position, installation_position, observe
-from meio_jax.policies.scale import measure_scale, scale_of
+from meio_jax.policies import base_stock, reorder
+from meio_jax.policies.dual_sourcing import CappedDualIndex
+from meio_jax.policies.forecast import ForecastOrderUpTo
+from meio_jax.policies.scale import measure_scale, scale_of, scale_of_rule
+from meio_jax.policies.seasonal import SeasonalBaseStock
 from meio_jax.processes import Processes, normal
 from meio_jax.rewards import TERMS, reward
 from meio_jax.scenario import Shock
 from meio_jax.simulator import initial_state, transition
 from meio_jax.topologies import assembly, multi_source, serial, tree
 
-HEADS = [OrderUpTo(), OrderUpTo("installation"), Quantity(), Percentage(), Percentage("installation"), Tiers()]
+HEADS = [
+    OrderUpTo(), OrderUpTo("installation"), Quantity(), Percentage(), Percentage("installation"), CappedBaseStock(),
+    ReorderUpTo(), Tiers(),
+]  # fmt: skip
 NETWORKS = {
     "serial": serial(3, lead_time=(2, 1, 1), holding_cost=1.0, backlog_cost=9.0, timing="demand_first"),
     "tree": tree((2,), lead_time=2, holding_cost=1.0, backlog_cost=9.0),
@@ -71,6 +79,9 @@ def test_every_head_orders_on_every_network(head, network):
     orders = head.orders(network, scale, seen, raw)
     assert orders.shape == (network.wiring.n_inner, 7)
     assert bool((orders >= 0).all()) and bool(jnp.isfinite(orders).all())
+    places = head.places(network.wiring)
+    assert len(set(places)) == len(places) == len(head.nodes(network.wiring))
+    assert all(p.channel < head.channels[p.of == "arc"] for p in places)
 
 
 @pytest.mark.parametrize("head", [h for h in HEADS if not h.choices], ids=str)
@@ -148,6 +159,166 @@ def test_shares_split_an_input_among_its_sources():
     np.testing.assert_allclose(one[1], 0.0, atol=1e-5)
 
 
+def test_a_cap_and_a_lot_by_hand():
+    """Against the formulas in NumPy, at positions on both sides of every level."""
+    network = NETWORKS["tree"]
+    w, rng = network.wiring, np.random.default_rng(5)
+    scale = scale_of(network, jnp.full((2, 1), 3.0), jnp.ones((2, 1)))
+    _, seen, _ = played(network)
+    at = np.asarray(echelon_position(network, seen))
+    level, spread, flow = (np.asarray(x) for x in (scale.echelon, scale.echelon_spread, scale.node))
+    raw = rng.normal(size=(7, 6)).astype(np.float32)
+    raw[:, :3] = (at + rng.normal(0, 5, at.shape) - level).T / spread.T  # levels around the positions
+    short = level + spread * raw[:, :3].T - at
+    assert (short > 0).any() and (short < 0).any()
+    cap = np.maximum(2.0 * flow + flow * raw[:, 3:].T, 0.0)
+    found = CappedBaseStock().orders(network, scale, seen, jnp.asarray(raw))
+    np.testing.assert_allclose(found, np.minimum(np.maximum(short, 0), cap), rtol=1e-4, atol=1e-5)
+    lot = np.maximum(4.0 + flow * raw[:, 3:].T, 0.0)
+    found = ReorderUpTo().orders(network, scale.replace(lot=jnp.full((3, 1), 4.0)), seen, jnp.asarray(raw))
+    np.testing.assert_allclose(found, np.where(short >= 0, short + lot, 0.0), rtol=1e-4, atol=1e-5)
+    assert w.node_of_input == (0, 1, 2) and not ReorderUpTo().differentiable and CappedBaseStock().differentiable
+
+
+def test_a_leak_changes_the_gradient_alone():
+    x = jnp.array([-2.0, 0.5, jnp.nan])
+    np.testing.assert_array_equal(positive(x, 0.1), jnp.maximum(x, 0.0))
+    np.testing.assert_allclose(jax.grad(lambda x: positive(x, 0.1)[:2].sum())(x), [0.1, 1.0, 0.0], rtol=1e-6)
+    network = NETWORKS["serial"]
+    scale, (_, seen, _) = scale_of(network), played(network)
+    low = jnp.full((7, 3), -500.0)  # far below every position
+    slopes = []
+    for head in (OrderUpTo(), OrderUpTo(leak=0.1), CappedBaseStock(leak=0.1)):
+        raw = low if head.outputs(network.wiring) == 3 else jnp.concatenate([low, jnp.zeros((7, 3))], 1)
+        orders, slope = jax.value_and_grad(lambda r, h=head: h.orders(network, scale, seen, r).sum())(raw)
+        assert float(orders) == 0
+        slopes.append(np.asarray(slope[:, :3]))
+    np.testing.assert_array_equal(slopes[0], 0)
+    for slope in slopes[1:]:
+        np.testing.assert_allclose(slope, np.broadcast_to(0.1 * scale.echelon_spread.T, (7, 3)), rtol=1e-5)
+
+
+RULES = {
+    "base-stock": ("serial", OrderUpTo(), base_stock.BaseStock(echelon=True), {"level": [9.0, 6.0, 4.0]}),
+    "local": ("serial", OrderUpTo("installation"), base_stock.BaseStock(cascade=False), {"level": [3.0, 3.5, 4.0]}),
+    "share": ("two sources", OrderUpTo(), base_stock.BaseStock(), {"level": [9.0], "share": [1.0, 3.0]}),
+    "season": (
+        "perishable", Percentage(), SeasonalBaseStock(season=((1.0,), (2.0,), (-1.0,))),
+        {"level": [6.0], "swing": [0.5]},
+    ),
+    "cap": ("perishable", CappedBaseStock(), base_stock.CappedBaseStock(), {"level": [7.0], "cap": [1.5]}),
+    "reorder": ("perishable", ReorderUpTo(), reorder.ReorderUpTo(), {"reorder": [3.0], "up_to": [8.0]}),
+    "echelon reorder": (
+        "serial", ReorderUpTo(), reorder.ReorderUpTo(echelon=True),
+        {"reorder": [9.0, 6.0, 3.0], "up_to": [12.0, 6.0, 5.0]},
+    ),
+    "any": ("two sources", Percentage(rule=CappedDualIndex()), CappedDualIndex(),
+            {"expedited": [4.0], "regular": [9.0], "cap": [1.0]}),
+    "lots": ("serial", Percentage(rule=reorder.ReorderLots()), reorder.ReorderLots(),
+             {"reorder": [2.0, 2.5, 3.0], "lot": [2.0, 2.0, 2.0]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_an_untrained_head_is_the_tuned_rule(case):
+    name, head, rule, numbers = RULES[case]
+    network = NETWORKS[name]
+    theta = {k: jnp.asarray(v, float)[:, None] for k, v in numbers.items()}
+    scale = scale_of_rule(network, rule, theta, head=head)
+    _, seen, _ = played(network)
+    wanted = rule.apply(network, theta, None, seen, jax.random.key(0))[0].orders
+    raw = jnp.zeros((7, head.outputs(network.wiring)))
+    np.testing.assert_allclose(head.orders(network, scale, seen, raw), wanted, rtol=1e-5, atol=1e-5)
+    assert float(wanted.max()) > 0
+    if isinstance(head, Percentage):
+        more = head.orders(network, scale, seen, raw + 1.0)
+        np.testing.assert_allclose(more, 1.25 * wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_installation_levels_with_the_cascade_become_echelon_levels():
+    """In the steady state: from where every position is at its level the two order the same (Axsaeter, Rosling)."""
+    network = NETWORKS["serial"]
+    theta = {"level": jnp.asarray([[3.0], [4.0], [5.0]])}
+    rule = base_stock.BaseStock()
+    scale = scale_of_rule(network, rule, theta)
+    np.testing.assert_allclose(scale.echelon[:, 0], [12.0, 9.0, 5.0])
+    state = initial_state(network, 7)
+    state = state.replace(on_hand=theta["level"][None] + jnp.zeros((1, 3, 7)))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        shock = Shock(demand=jnp.asarray(rng.uniform(0, 3, (1, 7)), float))
+        seen = observe(network, state, shock)
+        orders = rule.orders(network, theta, seen)
+        np.testing.assert_allclose(OrderUpTo().orders(network, scale, seen, jnp.zeros((7, 3))), orders, atol=1e-4)
+        state, _ = _period(network, state, orders, shock)
+
+
+@pytest.mark.parametrize(
+    ("network", "head", "rule"),
+    [
+        ("serial", Quantity(), base_stock.BaseStock()),
+        ("serial", OrderUpTo(), base_stock.CappedBaseStock(echelon=True)),
+        ("serial", OrderUpTo("installation"), base_stock.BaseStock()),
+        ("serial", CappedBaseStock(), base_stock.CappedBaseStock()),
+        ("tree", ReorderUpTo(), reorder.ReorderUpTo(echelon=True, capped=True)),
+        ("serial", Percentage(rule=base_stock.BaseStock()), base_stock.BaseStock(echelon=True)),
+    ],
+)
+def test_a_head_that_cannot_be_a_rule_says_so(network, head, rule):
+    network = NETWORKS[network]
+    theta = jax.tree.map(lambda x: np.ones(x.shape), jax.eval_shape(rule.start, network))
+    with pytest.raises(UnsuitableError):
+        scale_of_rule(network, rule, theta, head=head)
+
+
+def test_a_percentage_of_a_rule_needs_its_numbers_and_one_that_remembers_is_refused():
+    network = NETWORKS["serial"]
+    _, seen, _ = played(network)
+    with pytest.raises(InputError, match="scale_of_rule"):
+        Percentage(rule=base_stock.BaseStock()).orders(network, scale_of(network), seen, jnp.zeros((7, 3)))
+    rule = ForecastOrderUpTo()
+    head = Percentage(rule=rule)
+    scale = scale_of_rule(network, rule, rule.start(network), head=head)
+    with pytest.raises(UnsuitableError, match="remembers"):
+        head.orders(network, scale, seen, jnp.zeros((7, 3)))
+
+
+def test_tiers_lean_towards_the_rule():
+    network = NETWORKS["tree"]
+    scale = scale_of(network, jnp.full((2, 1), 3.0), jnp.ones((2, 1)))
+    _, seen, _ = played(network)
+    head = Tiers((0.0, 1.0, 2.0, 3.0, 4.0, 5.0), lean=3.0)
+    raw = head.mask(network, scale, seen).argmax(-1)
+    wanted = OrderUpTo().orders(network, scale, seen, jnp.zeros((7, 3))) / scale.arc
+    nearest = np.abs(np.asarray(head.multiples) - np.asarray(wanted)[..., None]).argmin(-1)
+    np.testing.assert_array_equal(raw, nearest.T)
+    assert len(set(nearest.ravel())) > 2
+    tight = network.replace(order_capacity=jnp.full((3, 1), 2.0))  # below half the mean order of the plant
+    assert (
+        float(head.mask(tight, scale, seen)[:, 0, 1:].max()) < -1e30 and Tiers().mask(tight, scale, seen).dtype == bool
+    )
+
+
+@pytest.mark.parametrize("head", [h for h in HEADS if not h.choices] + [Tiers()], ids=str)
+def test_whole_units_stay_whole(head):
+    """Orders of networks of whole units are rounded where they are placed, whatever the head says."""
+    network = serial(2, lead_time=1, integer=True, backlog_cost=9.0)
+    scale = scale_of(network, jnp.array([[3.0]]), jnp.array([[1.5]]))
+    state = initial_state(network, 7)
+    state = state.replace(on_hand=jnp.asarray(np.random.default_rng(0).integers(0, 9, (1, 2, 7)), float))
+    shock = Shock(demand=jnp.full((1, 7), 3.0))
+    count = head.outputs(network.wiring)
+    raw = (
+        jnp.full((7, count), 3)
+        if head.choices
+        else jnp.asarray(np.random.default_rng(1).normal(size=(7, count)), float)
+    )
+    orders = head.orders(network, scale, observe(network, state, shock), raw)
+    assert bool((orders % 1 != 0).any())
+    _, flows = _period(network, state, orders, shock)
+    np.testing.assert_array_equal(flows.ordered[:2], jnp.floor(orders + 0.5))
+
+
 def test_tiers_that_do_not_fit_are_masked():
     head = Tiers((0.0, 0.5, 1.0, 2.0))
     arcs = [Arc(OUTSIDE, "a", order_capacity=6.0, minimum_order=3.0), Arc("a", CUSTOMER)]
@@ -167,6 +338,8 @@ def test_tiers_that_do_not_fit_are_masked():
         lambda: Tiers((1.0,)),
         lambda: Tiers((0.0, float("nan"))),
         lambda: Tiers((2.0, 1.0)),
+        lambda: Tiers(lean=-1.0),
+        lambda: Tiers(position="nowhere"),
     ],
 )
 def test_a_head_that_makes_no_sense_is_refused(make):

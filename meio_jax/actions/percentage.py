@@ -51,7 +51,9 @@ class Percentage(ByPosition):
                 f"Percentage(rule={name}(..)) needs the rule's numbers: scale = scale_of_rule(network, rule, theta, "
                 "head=head)"
             )
-        decision, memory = self.rule.apply(network, scale.rule, None, seen, jax.random.key(0))
-        if memory is not None or decision.allocation is not None:
-            raise UnsuitableError(f"{name} remembers or allocates, which a percentage of its orders cannot keep")
+        if self.rule.memory(network, 1) is not None:
+            raise UnsuitableError(f"{name} remembers, and a head has no memory to keep for it")
+        decision, _ = self.rule.apply(network, scale.rule, None, seen, jax.random.key(0))
+        if decision.allocation is not None:
+            raise UnsuitableError(f"{name} allocates stock as well, which a percentage of its orders leaves out")
         return decision.orders

@@ -77,7 +77,7 @@ def view_names(
     cycle: int | None = None, horizon: int | None = None,
 ) -> Views:  # fmt: skip
     """The names of the last axis of each leaf of `views`; shapes are read, values are not."""
-    found = []
+    found: list[Fields] = []
 
     def look() -> None:
         found.extend(_fields(network, seen, scale, slots, ages, cycle, horizon))
