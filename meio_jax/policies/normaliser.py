@@ -79,4 +79,6 @@ def normalise(moments: Any, x: Any, limit: float = 10.0) -> Any:
 
 def _normalise(moments: Moments, x: Array, limit: float) -> Array:
     deviation = jnp.sqrt(jnp.maximum(moments.variance, 1e-6))
+    if x.ndim == 2 and moments.mean.ndim == 1:  # lanes last, as features are made and as layers take them
+        return jnp.clip((x.T - moments.mean[:, None]) / deviation[:, None], -limit, limit).T
     return jnp.clip((x - moments.mean) / deviation, -limit, limit)
