@@ -10,7 +10,6 @@ quantities are whole (shares stay multiples of 1/8).
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -229,8 +228,7 @@ def random_system(rng: np.random.Generator, *, lanes: int = 8, periods: int = 6,
     return draw(random_plan(rng, integer=integer), rng, lanes, periods)
 
 
-@partial(jax.jit, static_argnames="lanes")
-def _play(network: Network, state: State | None, orders: Any, shocks: Shock, allocation: Any, lanes: int) -> Any:
+def _played(network: Network, state: State | None, orders: Any, shocks: Shock, allocation: Any, lanes: int) -> Any:
     def step(state: State, inputs: Any) -> Any:
         after, flows = transition(network, state, *inputs)
         return after, (after, flows)
@@ -239,11 +237,19 @@ def _play(network: Network, state: State | None, orders: Any, shocks: Shock, all
     return start, *jax.lax.scan(step, start, (orders, shocks, allocation))[1]
 
 
-def play(system: System, state: State | None = None) -> tuple[State, State, Flows]:
+_play = jax.jit(_played, static_argnames="lanes")
+#: The same program, less optimised by LLVM: half the time to compile.
+_play_quick = jax.jit(_played, static_argnames="lanes", compiler_options={"xla_backend_optimization_level": 0})
+
+
+def play(system: System, state: State | None = None, *, quick: bool = False) -> tuple[State, State, Flows]:
     """Play a system: the state it starts from, the states ``[T, ..]`` after each period, the flows ``[T, ..]``.
 
-    The results are NumPy arrays.
+    The results are NumPy arrays. ``quick``: the same rules in machine code that is compiled sooner and runs slower, for
+    tests whose subject is the rules.
     """
     lanes = system.orders.shape[-1]
-    played = _play(system.network, state, system.orders, system.shocks, system.allocation, lanes)
-    return jax.tree.map(np.asarray, played)
+    program = _play_quick if quick else _play
+    return jax.tree.map(
+        np.asarray, program(system.network, state, system.orders, system.shocks, system.allocation, lanes)
+    )
