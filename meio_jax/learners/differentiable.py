@@ -39,6 +39,37 @@ def fade_all(tree: Any, share: Array | float) -> Any:
     return jax.tree.map(lambda x: fade(x, share) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
 
 
+@jax.custom_vjp
+def limit(x: Array, bound: Array) -> Array:
+    """``x``, of whose gradient each number is cut to ``[-bound, bound]``; NaN stays NaN."""
+    return x
+
+
+def _limit_forward(x: Array, bound: Array) -> tuple[Array, Array]:
+    return x, bound
+
+
+def _limit_back(bound: Array, g: Array) -> tuple[Array, None]:
+    return jnp.clip(g, -bound, bound), None
+
+
+limit.defvjp(_limit_forward, _limit_back)
+
+
+def limit_all(tree: Any, bound: Array) -> Any:
+    """`limit` on the floats of a tree."""
+    return jax.tree.map(lambda x: limit(x, bound.astype(x.dtype)) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def dearest(network: Network) -> Array:
+    """``[]`` the greatest money that a unit can cost or bring at once: the largest rate for what is owed, lost, bought
+    or sold.
+    """
+    rates = (network.backlog_cost, network.lost_cost, network.unit_cost, network.price)
+    found = [jnp.abs(x).max() for x in rates if x is not None]
+    return jnp.stack([jnp.abs(network.holding_cost).max(), *found]).max()
+
+
 def learned(theta: Any) -> tuple[list[Array], Callable[[list[Array]], Any]]:
     """The numbers of a policy that are learned, and how they are put back: the weights of a neural policy (not the
     moments of its features, nor the sizes of the network), and every float of any other policy.

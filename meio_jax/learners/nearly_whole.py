@@ -26,8 +26,8 @@ __all__ = ["NearlyWhole", "lots_of", "nearly_whole", "whole_again", "whole_deman
 
 
 def nearly_whole(network: Network) -> Network:
-    """The network without rounding of its own: orders are rounded by `NearlyWhole`, demand by `whole_demand`, shares and
-    yields not at all.
+    """The network without rounding of its own: orders are rounded by `NearlyWhole`, demand by `whole_demand`, shares
+    and yields not at all.
     """
     w = network.wiring
     most = network.order_capacity

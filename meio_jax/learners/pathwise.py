@@ -24,17 +24,25 @@ from jax import Array
 from meio_jax.actions import Scale
 from meio_jax.errors import InputError
 from meio_jax.kpis import total_cost
-from meio_jax.learners.differentiable import check_differentiable, fade_all, learned, paid_cost, unit_steps
+from meio_jax.learners.differentiable import (
+    check_differentiable,
+    dearest,
+    fade_all,
+    learned,
+    limit_all,
+    paid_cost,
+    unit_steps,
+)
 from meio_jax.learners.learner import Learner
 from meio_jax.learners.nearly_whole import NearlyWhole, lots_of, nearly_whole, whole_again, whole_demand
-from meio_jax.learners.pathwise_config import PathwiseConfig, PathwiseHyper
+from meio_jax.learners.pathwise_config import PathwiseConfig, PathwiseHyper, reach
 from meio_jax.learners.salvage import salvage
 from meio_jax.learners.validation import validation_cost, validation_of
 from meio_jax.network import Network
 from meio_jax.observation import Observation
 from meio_jax.policies.base import Decision, Policy
 from meio_jax.policies.neural import NeuralPolicy
-from meio_jax.policies.normaliser import init_moments, update_moments
+from meio_jax.policies.normaliser import Moments, init_moments, update_moments
 from meio_jax.policies.scale import measure_scale, scale_of
 from meio_jax.processes import Processes
 from meio_jax.rollout import Carry, begin, draw_shocks, play_period
@@ -204,6 +212,12 @@ def _init(
     xs = jnp.arange(periods), feed, jax.random.split(play_key, periods)
     (carry, moments, total, count), _ = jax.lax.scan(period, loop, xs)
     if sees:
+        least = config.least_deviation**2
+        moments = jax.tree.map(
+            lambda m: m.replace(variance=jnp.maximum(m.variance, least)),
+            moments,
+            is_leaf=lambda m: isinstance(m, Moments),
+        )
         theta = theta.replace(moments=moments)
     numbers, _ = learned(theta)
     return PathwiseState(
@@ -357,10 +371,15 @@ def _segment(
     if lots is not None:
         network, policy = nearly_whole(network), NearlyWhole(policy, config.slack)
 
+    unit = segment * state.base
+    most = config.max_worth * reach(real) * dearest(real)
+
     def period(loop: Any, x: tuple[Array, Shock, Array]) -> tuple[Any, None]:
         carry, own, paid, true = loop
         t, shock, key = x
         carry = fade_all(carry, hyper.discount)
+        if config.max_worth:
+            carry = limit_all(carry, most / (lanes * unit))
         if lots is not None:
             shock = whole_demand(real, shock)
         carry, happened = play_period(network, policy, own if lots is None else (own, lots), carry, shock, key)
@@ -392,7 +411,6 @@ def _segment(
     end = jax.tree.map(lambda x: x[stretches - 1], carries)
     if lots is not None:
         end = dataclasses.replace(end, state=whole_again(real, end.state), reports=whole_again(real, end.reports))
-    unit = segment * state.base
     own = paid[:stretches].sum() / unit
     whole = paid.sum()
     if tail and not config.ends and hyper.weights is None:

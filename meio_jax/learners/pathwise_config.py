@@ -50,6 +50,10 @@ class PathwiseConfig:
         mean orders; 0: fixed costs are refused. Evaluations always count the true cost.
       slack: where orders are rounded, the share of what rounding takes off that is left in while learning, so that
         slopes are one-sided (`meio_jax.learners.nearly_whole`); 1 does not round, 0 leaves rounding to the network.
+      max_worth: what a unit more or less in one system may be said to be worth, in times the network's dearest rate
+        over its `reach`; 0: anything. Where a policy overreacts, slopes multiply from period to period, and a few
+        systems drown the others; true worths are far smaller than this.
+      least_deviation: of a feature, by which it is divided: what the untrained policy never varied is not blown up.
       oldest: with late reports, the greatest age that is remembered.
       eval_every: updates between evaluations; 0: never. validation: what they play.
     """
@@ -57,7 +61,7 @@ class PathwiseConfig:
     policy: Policy = NeuralPolicy()
     lanes: int = 256
     segment: int = 40
-    updates: int = 1000
+    updates: int = 1200
     bootstrap: str = "tail"
     tail: int | None = None
     horizon: int | None = None
@@ -70,6 +74,8 @@ class PathwiseConfig:
     replay: bool | None = None
     smooth_fixed_cost: float = 0.0
     slack: float = 1e-3
+    max_worth: float = 0.5
+    least_deviation: float = 0.3
     oldest: int = 0
     eval_every: int = 0
     validation: Validation = Validation()
@@ -78,7 +84,7 @@ class PathwiseConfig:
         for name in ("lanes", "segment", "updates", "warmup"):
             if getattr(self, name) < 1:
                 raise InputError(f"PathwiseConfig: {name} = {getattr(self, name)} must be at least 1")
-        for name in ("eval_every", "oldest", "unpaid", "smooth_fixed_cost", "tail", "burn_in"):
+        for name in ("eval_every", "oldest", "unpaid", "smooth_fixed_cost", "tail", "burn_in", "slack", "max_worth"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise InputError(f"PathwiseConfig: {name} = {value} must not be negative")
