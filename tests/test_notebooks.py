@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.py"))
+LEARNING = ("from_base_stock_to_network", "what_it_does_differently")  # train networks, whole runs
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def _case(path):
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LEARNING else [])
+
+
+@pytest.mark.parametrize("path", map(_case, NOTEBOOKS))
 def test_notebook_runs(path, tmp_path):
     jupytext = pytest.importorskip("jupytext")
     nbclient = pytest.importorskip("nbclient")
