@@ -212,13 +212,7 @@ def _init(
     xs = jnp.arange(periods), feed, jax.random.split(play_key, periods)
     (carry, moments, total, count), _ = jax.lax.scan(period, loop, xs)
     if sees:
-        least = config.least_deviation**2
-        moments = jax.tree.map(
-            lambda m: m.replace(variance=jnp.maximum(m.variance, least)),
-            moments,
-            is_leaf=lambda m: isinstance(m, Moments),
-        )
-        theta = theta.replace(moments=moments)
+        theta = theta.replace(moments=_at_least(moments, config.least_deviation))
     numbers, _ = learned(theta)
     return PathwiseState(
         numbers=numbers,
@@ -234,6 +228,13 @@ def _init(
         best_theta=theta,
         best_cost=jnp.asarray(jnp.inf, zero.dtype),
     )
+
+
+def _at_least(moments: Any, deviation: float) -> Any:
+    def one(m: Moments) -> Moments:
+        return dataclasses.replace(m, variance=jnp.maximum(m.variance, deviation**2))
+
+    return jax.tree.map(one, moments, is_leaf=lambda m: isinstance(m, Moments))
 
 
 def _measured(config: PathwiseConfig, network: Network, source: Processes | Scenario, key: Array) -> Scale:
@@ -378,7 +379,7 @@ def _segment(
         carry, own, paid, true = loop
         t, shock, key = x
         carry = fade_all(carry, hyper.discount)
-        if config.max_worth:
+        if config.max_worth and hyper.weights is None:
             carry = limit_all(carry, most / (lanes * unit))
         if lots is not None:
             shock = whole_demand(real, shock)
