@@ -135,7 +135,9 @@ def policy_cost(
 
 
 def learn(chain: Serial, how: dict[str, Any], levels: list[float], every: int, updates: int, seed: int) -> Any:
-    """Our pathwise learner, line by line: segments that go on, a tail that is not learned from, Polyak's average.
+    """Our pathwise learner: segments that go on, a tail that is not learned from, Polyak's average of the weights.
+
+    Left out is what has no effect here: the salvage value (nothing is bought) and the bound on a unit's worth.
 
     Returns seconds and updates until the gap is reached, None if it never is, the gaps and updates a second.
     """
@@ -194,7 +196,7 @@ def warm_up(chain: Serial, how: dict[str, Any], weights: Weights, state: State) 
         state, cost = period(chain, weights, zero, one, state, demand[t])
         costs.append(cost.mean())
     x = torch.stack(kept)
-    deviation = x.var((0, 2), unbiased=False)[:, None].clamp(min=1e-6).sqrt()
+    deviation = x.var((0, 2), unbiased=False)[:, None].sqrt().clamp(min=how["least_deviation"])
     return x.mean((0, 2))[:, None], deviation, float(torch.stack(costs[periods // 2 :]).mean()), state
 
 
