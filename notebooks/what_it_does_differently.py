@@ -341,11 +341,11 @@ for name in ("capped base-stock", "network", "optimal"):
 #
 # ## Part 3. A warehouse and three stores: who holds stock, who waits?
 # Case 10 of Kaynov et al. (2024): a warehouse five periods from its supplier, three stores three periods from the
-# warehouse: one with erratic demand, one with steady demand, one that sells a unit every other period. A lost sale
-# costs 9. Here costs are counted in the long run. The optimum is unknown. The best echelon base-stock rule is found by
-# search, and the network starts *as that rule*: all that it does differently it has found to be better, on the whole.
-# As the shop has shown that caps matter where sales are lost, a rule with caps is tuned too, so that the network is not
-# compared with the weaker rule alone.
+# warehouse: retailer1 with erratic demand, retailer2 with steady demand, retailer3, which sells a unit every other
+# period. A lost sale costs 9. Here costs are counted in the long run. The optimum is unknown. The best echelon
+# base-stock rule is found by search, and the network starts *as that rule*: all that it does differently it has found
+# to be better, on the whole. As the shop has shown that caps matter where sales are lost, a rule with caps is tuned
+# too, so that the network is not compared with the weaker rule alone.
 
 # %%
 case = dataclasses.replace(find("kaynov/case_10").problem, criterion="average", periods=None)
