@@ -106,11 +106,11 @@ def check_differentiable(network: Network, policy: Policy, smooth_fixed_cost: fl
     """
     w = network.wiring
     instead = "train with ppo, or tune a rule with search"
-    if choices := getattr(getattr(policy, "head", None), "choices", 0):
-        head = type(policy.head).__name__  # type: ignore[attr-defined]
+    head = getattr(policy, "head", None)
+    if head is not None and not getattr(head, "differentiable", True):
         raise UnsuitableError(
-            f"pathwise: head {head} chooses among {choices} orders, and a choice has no gradient; "
-            "take a continuous head, or train with ppo"
+            f"pathwise: head {type(head).__name__} decides whether to order, or among some orders, and a choice has no "
+            "gradient; take order_up_to, capped_base_stock, percentage or quantity, or train with ppo"
         )
     arc = _positive(network.fixed_order_cost)
     if arc is not None and not smooth_fixed_cost:

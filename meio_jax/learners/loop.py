@@ -104,7 +104,7 @@ def train_seeds(
         runs = []
         for i in groups[k]:
             state = learner.init_train(config, network, processes, hyper, keys[i])
-            runs.append(learner.train_chunk(config, network, processes, hyper, state, config.updates - 0))
+            runs.append(learner.train_chunk(config, network, processes, hyper, state, config.updates))
         return runs  # not waited for here: a program's results may still be on their way
 
     found = side_by_side(play, len(groups)) if groups else []

@@ -23,20 +23,10 @@ from jax import Array
 
 from meio_jax.actions import Scale
 from meio_jax.errors import InputError
-from meio_jax.kpis import total_cost
-from meio_jax.learners.differentiable import (
-    check_differentiable,
-    dearest,
-    fade_all,
-    learned,
-    limit_all,
-    paid_cost,
-    unit_steps,
-)
+from meio_jax.learners.differentiable import check_differentiable, learned, paid_cost, unit_steps
 from meio_jax.learners.learner import Learner
-from meio_jax.learners.nearly_whole import NearlyWhole, lots_of, nearly_whole, whole_again, whole_demand
-from meio_jax.learners.pathwise_config import PathwiseConfig, PathwiseHyper, reach
-from meio_jax.learners.salvage import salvage
+from meio_jax.learners.pathwise_config import PathwiseConfig, PathwiseHyper
+from meio_jax.learners.segment import Played, check_length, is_paid, play_segment, shock_of, windows
 from meio_jax.learners.validation import validation_cost, validation_of
 from meio_jax.network import Network
 from meio_jax.observation import Observation
@@ -45,8 +35,8 @@ from meio_jax.policies.neural import NeuralPolicy
 from meio_jax.policies.normaliser import Moments, init_moments, update_moments
 from meio_jax.policies.scale import measure_scale, scale_of
 from meio_jax.processes import Processes
-from meio_jax.rollout import Carry, begin, draw_shocks, play_period
-from meio_jax.scenario import Scenario, Shock
+from meio_jax.rollout import Carry, begin, play_period
+from meio_jax.scenario import Scenario
 from meio_jax.solvers.problem import Problem
 from meio_jax.struct import pytree
 
@@ -141,7 +131,7 @@ def init_train(
     config.check(network)
     check_differentiable(network, config.policy, config.smooth_fixed_cost)
     if isinstance(processes, Scenario):
-        _check_length(config, network, processes)
+        check_length(config, network, processes)
     return _init(config, network, processes, hyper.arrays(), key, scale, theta)
 
 
@@ -186,7 +176,7 @@ def _init(
     if theta is None:
         theta = _first_numbers(config, network, source, carry, weights, scale)
     periods = config.warmup if config.horizon is None else config.segment
-    shocks = _windows(config, source, window, periods, carry.state.t)
+    shocks = windows(config, source, window, periods, carry.state.t)
     width = None
     if config.smooth_fixed_cost:
         width = config.smooth_fixed_cost * scale.arc
@@ -196,9 +186,9 @@ def _init(
     def period(loop: Any, x: tuple[Array, Any, Array]) -> tuple[Any, None]:
         carry, moments, total, count = loop
         index, feed, key = x
-        shock, carry = _shock(config, source, feed, carry)
+        shock, carry = shock_of(config, source, feed, carry)
         carry, happened = play_period(network, policy, theta, carry, shock, key)
-        counts = (index >= periods // 2) if config.horizon is None else _is_paid(config, carry.state.t - 1)
+        counts = (index >= periods // 2) if config.horizon is None else is_paid(config, carry.state.t - 1)
         counts = jnp.asarray(counts)
         cost = jnp.abs(paid_cost(hyper.weights, network, happened.flows, width)).mean()
         if isinstance(policy, NeuralPolicy):
@@ -254,9 +244,9 @@ def _first_numbers(
         return policy.init(key, network)
 
     def look() -> Any:
-        shocks = _windows(config, source, draws, 1, carry.state.t)
+        shocks = windows(config, source, draws, 1, carry.state.t)
         feed = draws if shocks is None else jax.tree.map(lambda x: x[0], shocks)
-        shock, _ = _shock(config, source, feed, carry)
+        shock, _ = shock_of(config, source, feed, carry)
         probe = _Probe()
         return play_period(network, probe, None, carry, shock, draws)[1].seen
 
@@ -318,10 +308,12 @@ def _update(
         carry = fresh if over is True else jax.tree.map(lambda a, b: jnp.where(over, a, b), fresh, carry)
     _, put = learned(state.fixed)
 
-    def loss(numbers: list[Array]) -> tuple[Array, Any]:
-        return _segment(config, network, source, hyper, state, put(numbers), carry, play)
+    def loss(numbers: list[Array]) -> tuple[Array, Played]:
+        return play_segment(
+            config, network, source, hyper, put(numbers), carry, play, base=state.base, width=state.width
+        )
 
-    (_, (value, cost, carry)), gradient = jax.value_and_grad(loss, has_aux=True)(state.numbers)
+    (_, played), gradient = jax.value_and_grad(loss, has_aux=True)(state.numbers)
     gradient = jax.tree.map(jnp.multiply, gradient, state.unit)
     norm = jnp.sqrt(sum(jnp.square(g).sum() for g in gradient))
     cut = jnp.minimum(1.0, hyper.max_gradient / jnp.maximum(norm, 1e-12))
@@ -332,9 +324,9 @@ def _update(
     decay = jnp.minimum(hyper.average, (1.0 + done) / (10.0 + done))  # the first numbers are soon forgotten
     average = [(a + (1.0 - decay) * (p - a)).astype(a.dtype) for a, p in zip(state.average, numbers, strict=True)]
     new = state.replace(
-        numbers=numbers, average=average, optimizer=optimizer, carry=carry, key=after, update=state.update + 1
+        numbers=numbers, average=average, optimizer=optimizer, carry=played.carry, key=after, update=state.update + 1
     )
-    return new, {"loss": value, "cost": cost, "learning_rate": rate, "gradient": norm}
+    return new, {"loss": played.paid, "cost": played.cost, "learning_rate": rate, "gradient": norm}
 
 
 def _adam(hyper: PathwiseHyper) -> optax.GradientTransformation:
@@ -346,133 +338,6 @@ def _rate(config: PathwiseConfig, hyper: PathwiseHyper, update: Array) -> Array:
     left = {"constant": jnp.ones_like(done), "linear": 1.0 - done, "cosine": 0.5 * (1.0 + jnp.cos(jnp.pi * done))}
     floor = hyper.learning_rate_floor
     return hyper.learning_rate * (floor + (1.0 - floor) * left[config.schedule])
-
-
-def _segment(
-    config: PathwiseConfig, network: Network, source: Any, hyper: PathwiseHyper, state: PathwiseState, theta: Any,
-    carry: Carry, key: Array,
-) -> tuple[Array, tuple[Array, Array, Carry]]:  # fmt: skip
-    """Play a segment and its tail.
-
-    Returns:
-      What is differentiated: the paid cost of segment and tail over lanes, periods of the segment and the base; and
-      beside it the same of the segment alone, its true cost of a period, and the systems at its end.
-    """
-    burn, window, draw, play = jax.random.split(key, 4)
-    policy, lanes, each = config.policy, config.lanes, config.periods_each()
-    segment, tail, first = config.segment, config.tail_periods(network), config.burn_in or 0
-    shocks = _windows(config, source, window, first + segment + tail, carry.state.t)
-    if first:
-        draw_first, play_first = jax.random.split(burn)
-        head = jax.random.split(draw_first, first) if shocks is None else jax.tree.map(lambda x: x[:first], shocks)
-        carry = _burn_in(config, network, source, theta, carry, head, jax.random.split(play_first, first))
-        shocks = None if shocks is None else jax.tree.map(lambda x: x[first:], shocks)
-    carry = jax.lax.stop_gradient(carry)
-    real, lots = network, lots_of(network) if config.slack else None
-    if lots is not None:
-        network, policy = nearly_whole(network), NearlyWhole(policy, config.slack)
-
-    unit = segment * state.base
-    most = config.max_worth * reach(real) * dearest(real)
-
-    def period(loop: Any, x: tuple[Array, Shock, Array]) -> tuple[Any, None]:
-        carry, own, paid, true = loop
-        t, shock, key = x
-        carry = fade_all(carry, hyper.discount)
-        if config.max_worth and hyper.weights is None:
-            carry = limit_all(carry, most / (lanes * unit))
-        if lots is not None:
-            shock = whole_demand(real, shock)
-        carry, happened = play_period(network, policy, own if lots is None else (own, lots), carry, shock, key)
-        counts = _is_paid(config, t)
-        cost = paid_cost(hyper.weights, network, happened.flows, state.width).mean()
-        paid = paid + jnp.where(counts, cost, 0.0)
-        true = true + jax.lax.stop_gradient(jnp.where(counts, total_cost(network, happened.flows).mean(), 0.0))
-        return (carry, own, paid, true), None
-
-    def stretch(carry: Carry, x: tuple[Array, Any, Array]) -> tuple[Carry, Any]:
-        index, feed, keys = x
-        # In the tail decisions react, but what they would teach is not taken back to the numbers.
-        own = fade_all(theta, (index * each < segment).astype(jnp.result_type(float)))
-        times = carry.state.t + jnp.arange(each, dtype=carry.state.t.dtype)
-        if not isinstance(source, Scenario):
-            feed, process = draw_shocks(source, feed, carry.process, times, lanes)
-            carry = Carry(state=carry.state, memory=carry.memory, process=process, reports=carry.reports)
-        zero = jnp.zeros((), network.holding_cost.dtype)
-        (carry, _, paid, true), _ = jax.lax.scan(period, (carry, own, zero, zero), (times, feed, keys))
-        return carry, (paid, true, jax.lax.stop_gradient(carry))
-
-    total = segment + tail
-    feed = jax.random.split(draw, total) if shocks is None else shocks
-    xs = (feed, jax.random.split(play, total))
-    xs = jax.tree.map(lambda x: x.reshape(total // each, each, *x.shape[1:]), xs)
-    body = jax.checkpoint(stretch, prevent_cse=False) if config.replays else stretch
-    last, (paid, true, carries) = jax.lax.scan(body, carry, (jnp.arange(total // each), *xs))
-    stretches = segment // each
-    end = jax.tree.map(lambda x: x[stretches - 1], carries)
-    if lots is not None:
-        end = dataclasses.replace(end, state=whole_again(real, end.state), reports=whole_again(real, end.reports))
-    own = paid[:stretches].sum() / unit
-    whole = paid.sum()
-    if tail and not config.ends and hyper.weights is None:
-        whole = whole - salvage(network, fade_all(last.state, hyper.discount)).mean()
-    return whole / unit, (own, true[:stretches].sum() / segment, end)
-
-
-def _burn_in(
-    config: PathwiseConfig, network: Network, source: Any, theta: Any, carry: Carry, feed: Any, keys: Array
-) -> Carry:
-    def period(carry: Carry, x: tuple[Any, Array]) -> tuple[Carry, None]:
-        feed, key = x
-        shock, carry = _shock(config, source, feed, carry)
-        return play_period(network, config.policy, jax.lax.stop_gradient(theta), carry, shock, key)[0], None
-
-    return jax.lax.scan(period, carry, (feed, keys))[0]
-
-
-def _shock(config: PathwiseConfig, source: Any, feed: Any, carry: Carry) -> tuple[Shock, Carry]:
-    """The coming shock: given, or drawn from a key, which is consumed."""
-    if isinstance(source, Scenario):
-        return feed, carry
-    shock, process = draw_shocks(source, feed[None], carry.process, carry.state.t[None], config.lanes)
-    shock = jax.tree.map(lambda x: x[0], shock)
-    return shock, Carry(state=carry.state, memory=carry.memory, process=process, reports=carry.reports)
-
-
-def _is_paid(config: PathwiseConfig, t: Array) -> Array:
-    """Whether period t counts."""
-    if config.horizon is None:
-        return jnp.ones((), bool)
-    return (t >= config.unpaid) & ((t < config.horizon) if config.ends else True)
-
-
-def _check_length(config: PathwiseConfig, network: Network, source: Scenario) -> None:
-    needed = (config.burn_in or 0) + config.segment + config.tail_periods(network)
-    if config.horizon is not None:
-        needed = config.horizon if config.ends else config.horizon + config.tail_periods(network)
-    if source.periods < needed:
-        raise InputError(
-            f"pathwise: the scenario has {source.periods} periods, and an update plays {needed}; "
-            "give a shorter segment, tail or horizon"
-        )
-
-
-def _windows(config: PathwiseConfig, source: Any, key: Array, periods: int, t: Array) -> Shock | None:
-    """Of a scenario ``periods`` periods for each lane, leaves ``[T, .., B]``; else None. The key is consumed."""
-    if not isinstance(source, Scenario):
-        return None
-    begins, which = jax.random.split(key)
-    lanes = config.lanes
-    if config.horizon is not None:
-        first = jnp.broadcast_to(t, (lanes,))
-    else:
-        cycle = getattr(config.policy, "cycle", None) or 1
-        last = max(source.periods - periods, 0)
-        first = cycle * jax.random.randint(begins, (lanes,), 0, last // cycle + 1)
-        first = first + (t % cycle)  # the calendar that the policy sees goes on
-    own = jax.random.randint(which, (lanes,), 0, source.lanes)
-    at = jnp.minimum(first[None] + jnp.arange(periods)[:, None], source.periods - 1)  # [T, B]
-    return jax.tree.map(lambda x: jnp.moveaxis(x[at, :, own[None] % x.shape[-1]], 1, -1), source.shocks)
 
 
 LEARNER = Learner(

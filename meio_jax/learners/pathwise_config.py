@@ -112,6 +112,16 @@ class PathwiseConfig:
         """Whether every update starts from the initial state."""
         return self.burn_in is not None or (self.horizon is not None and self.segment >= self.horizon)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know."""
+        if not self.smooth_fixed_cost:
+            return ()
+        return (
+            f"fixed costs of ordering were smoothed over {self.smooth_fixed_cost:g} mean orders while learning; "
+            "evaluations count them in full",
+        )
+
     def periods_each(self) -> int:
         """Periods that are drawn and played together."""
         if self.stretch is not None:
