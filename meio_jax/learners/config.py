@@ -61,9 +61,9 @@ class PPOConfig:
 
     lanes: int = 256
     segment: int = 32
-    updates: int = 400
-    epochs: int = 4
-    minibatches: int = 4
+    updates: int = 500
+    epochs: int = 2
+    minibatches: int = 8
     head: Head = OrderUpTo()
     credit: str = "joint"
     widths: tuple[int, ...] = (64, 64)
@@ -172,7 +172,7 @@ class PPOHyper:
     reward's terms, None for the negative cost.
     """
 
-    learning_rate: Array | float = 2e-3
+    learning_rate: Array | float = 4e-3
     learning_rate_floor: Array | float = 0.02
     discount: Array | float = 0.99
     trace: Array | float = 0.8
@@ -182,7 +182,7 @@ class PPOHyper:
     max_gradient: Array | float = 0.5
     std: Array | float = 0.5
     std_end: Array | float = 0.25
-    average: Array | float = 0.995
+    average: Array | float = 0.998
     critic_rate: Array | float = 3.0
     weights: Weights | None = None
 

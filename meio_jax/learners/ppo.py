@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from meio_jax.actions import Head, OrderUpTo, Scale, Tiers
+from meio_jax.actions import OrderUpTo, ReorderUpTo, Scale, Tiers
 from meio_jax.env import Env, EnvState
 from meio_jax.errors import InputError, UnsuitableError
 from meio_jax.learners import pathwise
@@ -41,8 +41,6 @@ __all__ = ["LEARNER", "PPOConfig", "PPOHyper", "TrainState", "for_problem", "ini
 
 #: Futures whose mean value is the value of what is seen.
 FUTURES = 8
-#: Whole orders up to this many means are tiers of their own where the mean is at most `MANY`.
-MEANS, MANY = 4, 8
 
 
 def init_train(
@@ -265,7 +263,7 @@ def for_problem(problem: Problem, *, policy: Policy | None = None, **changes: An
     """One set of defaults for all problems, turned to the problem's criterion.
 
     Args:
-      policy: a `NeuralPolicy`; default: order-up-to levels, or where ordering has a fixed cost tiers.
+      policy: a `NeuralPolicy`; default: order-up-to levels, or where ordering has a fixed cost reorder points and lots.
       **changes: fields of `PPOConfig` or `PPOHyper`.
 
     Raises:
@@ -282,7 +280,7 @@ def for_problem(problem: Problem, *, policy: Policy | None = None, **changes: An
     elif problem.criterion == "discounted":
         hyper.update(discount=problem.discount)
     if policy is None:
-        config.update(head=_head_of(problem))
+        config.update(head=OrderUpTo() if problem.network.fixed_order_cost is None else ReorderUpTo())
     elif isinstance(policy, NeuralPolicy):
         config.update({k: getattr(policy, k) for k in ("head", "widths", "activation", "shared", "cycle", "body")})
     else:
@@ -301,17 +299,6 @@ def _sizes(horizon: int) -> dict[str, int]:
     parts = PPOConfig.minibatches
     lanes = PPOConfig.lanes * PPOConfig.segment / horizon
     return {"segment": horizon, "lanes": parts * max(1, round(lanes / parts))}
-
-
-def _head_of(problem: Problem) -> Head:
-    """Order-up-to levels; where ordering has a fixed cost tiers, and of whole orders each number up to a few means."""
-    network = problem.network
-    if network.fixed_order_cost is None:
-        return OrderUpTo()
-    mean = float(np.max(np.asarray(measure_scale(network, problem.processes, jax.random.key(0), lanes=64).arc)))
-    if not network.wiring.integer or mean > MANY:
-        return Tiers()
-    return Tiers(tuple(k / mean for k in range(math.ceil(MEANS * mean) + 1)))
 
 
 LEARNER = Learner(

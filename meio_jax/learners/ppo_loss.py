@@ -19,8 +19,8 @@ class Batch(NamedTuple):
     """What a segment leaves for the loss: whole lanes, leaves ``[B, T, ..]``.
 
     x: what the policy saw, not normalised. mask: of the head, or None. raw ``[.., K]``: what was done; log_prob ``[..,
-    D]``: how likely it was, D = K where each decision is judged by itself, else 1. value, target ``[.., G]``: of the
-    critic then and of `meio_jax.learners.gae.gae`, for each account. advantage ``[.., D]``. z ``[.., k, F]``: what was
+    K]``: how likely each of it was. value, target ``[.., G]``: of the critic then and of
+    `meio_jax.learners.gae.gae`, for each account. advantage ``[.., K]``. z ``[.., k, F]``: what was
     to come, or None. memory ``[B, ..]``: of the policy before the first period, or None.
     """
 
@@ -36,16 +36,19 @@ class Batch(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """log_prob ``[.., D]`` of what was done, entropy ``[..]``, value ``[.., G]`` by the policy's own critic."""
+    """log_prob ``[.., K]`` of what was done, entropy ``[..]``, value ``[.., G]`` by the policy's own critic."""
 
     log_prob: Array
     entropy: Array
     value: Array
 
 
-def log_prob_of(config: PPOConfig, dist: Any, raw: Array) -> Array:
-    """``[.., D]`` of what was done: of each decision with local credit, else of all of them together."""
-    return dist.distribution.log_prob(raw) if config.credit == "local" else dist.log_prob(raw)[..., None]
+def log_prob_of(dist: Any, raw: Array) -> Array:
+    """``[.., K]`` of each decision that was taken. Decisions are independent given what is seen, and each is clipped by
+    itself: the clip of a product would let one that moved far hold all others.
+    """
+    log_prob: Array = dist.distribution.log_prob(raw)
+    return log_prob
 
 
 def judge(config: PPOConfig, network: Network, theta: Theta, spread: Array, batch: Batch) -> Judged:
@@ -55,12 +58,12 @@ def judge(config: PPOConfig, network: Network, theta: Theta, spread: Array, batc
     policy = config.policy
     if not policy.remembers:
         dist, value = policy.act(network, theta, batch.x, batch.mask, spread)
-        return Judged(log_prob_of(config, dist, batch.raw), dist.entropy(), value)
+        return Judged(log_prob_of(dist, batch.raw), dist.entropy(), value)
 
     def period(memory: Any, at: tuple[Any, Array | None, Array]) -> tuple[Any, Judged]:
         x, mask, raw = at
         dist, value, memory = policy.act_with_memory(network, theta, x, memory, mask, spread)
-        return memory, Judged(log_prob_of(config, dist, raw), dist.entropy(), value)
+        return memory, Judged(log_prob_of(dist, raw), dist.entropy(), value)
 
     first = jax.tree.map(lambda v: jnp.moveaxis(v, 0, -1), batch.memory)
     by_time = jax.tree.map(lambda v: jnp.swapaxes(v, 0, 1), (batch.x, batch.mask, batch.raw))

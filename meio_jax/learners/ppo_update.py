@@ -72,7 +72,8 @@ class TrainState:
     @property
     def best_theta(self) -> Theta:
         """The numbers that evaluated best so far."""
-        return Theta(*self.best, self.scale)
+        params, moments = self.best
+        return Theta(params, moments, self.scale)
 
     def replace(self, **changes: Any) -> TrainState:
         return dataclasses.replace(self, **changes)
@@ -183,10 +184,10 @@ def _counts(config: PPOConfig, t: Array) -> Array:
 
 
 def _answers_for(config: PPOConfig, network: Network) -> np.ndarray:
-    """``[G, D]``: 1 where a decision answers for an account."""
+    """``[G, K]``: 1 where a decision answers for an account."""
     w = network.wiring
     if config.credit != "local":
-        return np.ones((1, 1))
+        return np.ones((1, config.head.outputs(w)))
     matrix = np.zeros((w.n_nodes, config.head.outputs(w)))
     for k, node in enumerate(config.head.nodes(w)):
         matrix[list(w.related[node]), k] = 1.0
@@ -195,9 +196,9 @@ def _answers_for(config: PPOConfig, network: Network) -> np.ndarray:
 
 def _segment(
     config: PPOConfig, env: Env, state: TrainState, spread: Array, key: Array
-) -> tuple[EnvState, Any, Batch, Array, Array, Array]:
+) -> tuple[EnvState, Any, Batch, Array, tuple[Array, Array | None], Array]:
     """Play a segment: the systems and the memory after it, what the loss needs, values ``[T + 1, B, G]``, rewards ``[T,
-    B, G]``, cost of a period.
+    B, G]`` and what stock is worth before and after each period ``[T, 2, B, G]``, cost of a period.
 
     All that happens outside is drawn first, as it does not depend on what is done.
     """
@@ -214,7 +215,7 @@ def _segment(
         mask = policy.head.mask(network, theta.scale, world.seen)
         dist, value, memory = policy.act_with_memory(network, theta, x, memory, mask, spread)
         raw = dist.sample(seed=key)
-        log_prob = log_prob_of(config, dist, raw)
+        log_prob = log_prob_of(dist, raw)
         orders = policy.head.orders(network, theta.scale, world.seen, raw)
         before = stock_value(env.weights, network, world.state)
         world, step = env.follow(world, orders, shock, world.process)
@@ -224,9 +225,10 @@ def _segment(
         local = config.credit == "local"
         paid = reward_by_node(env.weights, network, step.flows).T if local else step.reward[:, None]
         after = stock_value(env.weights, network, world.state)
-        worth = None if before is None else jnp.stack([before, after])
-        if worth is not None:
-            worth = jnp.swapaxes(worth if local else worth.sum(1, keepdims=True), 1, 2)
+        worth = None
+        if before is not None and after is not None:
+            both = jnp.stack([before, after])
+            worth = jnp.swapaxes(both if local else both.sum(1, keepdims=True), 1, 2)
         return (world, memory), (kept, paid, worth, total_cost(network, step.flows).mean())
 
     loop = state.env, state.memory
