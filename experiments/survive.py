@@ -295,14 +295,12 @@ def worker(name: str, base: Path, kills: int, updates: int, pace: Pace, seed: in
 def final_state(folder: Path) -> tuple[Any, int, str]:
     """The state of a finished training, the step of its checkpoint, and its status."""
     from meio_jax.checkpoint import Checkpoints
-    from meio_jax.cli.runfolder import Options, template
-    from meio_jax.files import load_system
+    from meio_jax.cli.runfolder import subject_of_run, template
     from meio_jax.runs import Run
 
-    run, system = Run.open(folder), load_system(folder / "system.yaml")
-    given = dict(run.manifest["config"]["options"])
-    options = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-    restored = Checkpoints(run.checkpoints).restore(template(*options.config(system), system))
+    run = Run.open(folder)
+    learner, options, subject = subject_of_run(run)
+    restored = Checkpoints(run.checkpoints).restore(template(options, learner, subject))
     return restored.tree, restored.step, run.status
 
 

@@ -37,7 +37,8 @@ class Progress:
     Args:
         total: the step at which the work is done.
         start: the step it begins at, that of the checkpoint in a resumed run.
-        best_classical: cost of the best classical policy; the gap to it is shown where it is given.
+        best_classical: cost of the best classical policy, or of what else ``reference`` says; the gap to it is shown
+            where it is given.
         mode: `bar`, `lines`, `silent`, or `auto`: a bar on a terminal, else lines.
         json: standard output carries one JSON object; write to standard error.
         stream: where to write; default standard output.
@@ -55,6 +56,7 @@ class Progress:
         *,
         start: int = 0,
         best_classical: float | None = None,
+        reference: str = "best classical",
         mode: Mode = "auto",
         json: bool = False,
         stream: TextIO | None = None,
@@ -73,7 +75,7 @@ class Progress:
         terminal = bool(getattr(self.stream, "isatty", lambda: False)())
         self.mode: Mode = ("bar" if terminal else "lines") if mode == "auto" else mode
         self.total, self.start, self.unit, self.every, self.label = total, start, unit, every, label
-        self.best_classical = best_classical
+        self.best_classical, self.reference = best_classical, reference
         self.step = start
         self.cost: float | None = None
         self._clock = clock
@@ -147,7 +149,7 @@ class Progress:
     def _words(self, more: Mapping[str, float]) -> list[str]:
         words = [] if self.cost is None else [f"cost {self.cost:.6g}"]
         if self.gap is not None and math.isfinite(self.gap):
-            words.append(f"{self.gap:+.2f} % to best classical")
+            words.append(f"{self.gap:+.2f} % to {self.reference}")
         if self.speed is not None:
             words.append(f"{_short(self.speed)} steps/s")
         return words + [f"{name} {value:.4g}" for name, value in more.items()]

@@ -23,7 +23,7 @@ SERIAL = str(ROOT / "examples" / "serial.yaml")
 QUICK = ["--periods", "40", "--warmup", "10", "--lanes", "8"]
 TINY = [
     "--updates", "4", "--eval-every", "2", "--lanes", "8", "--segment", "4", "--epochs", "1", "--minibatches", "2",
-    "--widths", "8", "--baseline-budget", "8",
+    "--widths", "8", "--baseline-budget", "8", "--final-lanes", "0",
 ]  # fmt: skip
 
 
@@ -140,9 +140,14 @@ def test_wrong_usage(meio, words, said):
         (["train", SHOP, "--out", "x", "--learner", "pqo"], "did you mean ppo"),
         (["train", SHOP, "--out", "x", "--updates", "0"], "--updates 0"),
         (["train", SHOP, "--out", "x", "--updates", "7"], "--eval-every"),
-        (["train", SHOP, "--out", "x", "--lanes", "6"], "--minibatches"),
+        (["train", SHOP, "--out", "x", "--lanes", "6"], "minibatches"),
         (["train", SHOP, "--out", "x", "--discount", "1.5"], "--discount"),
         (["train", SHOP, "--out", "x", "--head", "quantities"], "did you mean quantity"),
+        (["train", SHOP, "--out", "x", "--policy", "grapf"], "did you mean graph"),
+        (["train", SHOP, "--out", "x", "--policy", "base_stock"], "--learner pathwise"),
+        (["train", SHOP, "--out", "x", "--learner", "pathwise", "--epochs", "2"], "--epochs: the learner pathwise"),
+        (["train", SHOP, "--out", "x", "--learner", "pathwise", "--policy", "base_stock", "--head", "tiers"], "--head"),
+        (["train", SHOP, "--out", "x", "--final-lanes", "1"], "no interval"),
         (["plot", "x", "--format", "gif"], "png, svg, pdf"),
         (["evaluate", "x", "--policies", "sS"], "--policies sS"),
     ],
@@ -250,6 +255,25 @@ def test_train_writes_a_run(whole, meio_json):
     assert code == 0 and data["finished"] and data["updates"] == 4 and data["resumed_from"] == 4
     assert data["baseline"]["policy"] == "echelon_base_stock" and data["cost"] > 0
     assert rows(whole) == before
+
+
+def test_an_instance_is_learned_by_its_gradients_over_seeds(tmp_path, meio_json):
+    """The optimum is the reference, each seed a run of its own that can be read back, the report says them together."""
+    words = ["--learner", "pathwise", "--updates", "4", "--eval-every", "2", "--lanes", "8", "--segment", "8"]
+    words += ["--widths", "8", "--baseline-budget", "8", "--final-lanes", "8", "--seeds", "2", "--patience", "9"]
+    code, data = meio_json("train", "zipkin/poisson-L1-p4", "--out", tmp_path / "run", *words)
+    assert code == 0 and data["finished"] and len(data["runs"]) == 2
+    assert data["reference"] == {"what": "the known optimum", "cost": pytest.approx(4.04071, abs=1e-5)}
+    costs = [r["final"]["cost"] for r in data["runs"]]
+    assert data["cost"] == pytest.approx(np.mean(costs)) and costs[0] != costs[1]
+    assert data["gap_percent"] == pytest.approx(100 * (data["cost"] / 4.04071 - 1), abs=1e-3)
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "interquartile mean" in report and "the known optimum: 4.0407" in report
+    one = open_run(tmp_path / "run" / "seed-1")
+    assert one.updates == 4 and one.subject.instance == "zipkin/poisson-L1-p4"
+    assert (one.run.folder / "orders.png").exists() and (one.run.folder / "curves.png").exists()
+    again = meio_json("train", "zipkin/poisson-L1-p4", "--out", tmp_path / "run", *words)[1]
+    assert [r["final"] for r in again["runs"]] == [r["final"] for r in data["runs"]]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -40,7 +40,7 @@ from meio_jax.processes.reporting import oldest_report
 from meio_jax.solvers.played import played
 from meio_jax.solvers.problem import Problem
 
-__all__ = ["Tuned", "check_smooth", "first_numbers", "settle", "tune_by_gradient"]
+__all__ = ["Tuned", "check_smooth", "first_numbers", "init_rule", "settle", "tune_by_gradient"]
 
 #: Defaults of the pathwise learner that a handful of numbers needs otherwise than thousands of weights do.
 DEFAULTS = {"lanes": 64, "updates": 300, "eval_every": 50, "learning_rate": 0.1}
@@ -116,10 +116,8 @@ def tune_by_gradient(
         problem, policy=policy, **(DEFAULTS | {"oldest": oldest_report(processes.reporting)} | changes)
     )
     learn, cost = jax.random.split(jax.random.key(0) if key is None else key)
-    state = pathwise.init_train(config, network, processes, hyper, learn, theta=theta0)
-    own = state.unit if units is None else learned(units)[0]
-    units = [jnp.where(u > 0, u, v).astype(v.dtype) for u, v in zip(own, state.unit, strict=True)]
-    state, metrics = train(config, network, processes, hyper, state=state.replace(unit=units))
+    state = init_rule(config, network, processes, hyper, learn, theta0, units)
+    state, metrics = train(config, network, processes, hyper, state=state)
 
     check = config.validation
     each = config.lanes * (config.segment + config.tail_periods(network) + (config.burn_in or 0))
@@ -152,6 +150,18 @@ def tune_by_gradient(
         simulated=simulated,
         validated_cost=found,
     )
+
+
+def init_rule(
+    config: pathwise.PathwiseConfig, network: Network, processes: Processes, hyper: pathwise.PathwiseHyper, key: Array,
+    theta0: Any, units: Any,
+) -> pathwise.PathwiseState:  # fmt: skip
+    """`pathwise.init_train` for a rule: from ``theta0``, in steps of ``units`` (of `first_numbers`; 0 or None: the
+    learner's own). The key is consumed.
+    """
+    state = pathwise.init_train(config, network, processes, hyper, key, theta=theta0)
+    own = state.unit if units is None else learned(units)[0]
+    return state.replace(unit=[jnp.where(u > 0, u, v).astype(v.dtype) for u, v in zip(own, state.unit, strict=True)])
 
 
 def check_smooth(policy: Policy) -> None:
