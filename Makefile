@@ -24,7 +24,7 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench peers race golden optimal mutants survive mangle notebooks lock clean
+.PHONY: help setup demo test test-slow lint format bench peers race golden optimal gaps mutants survive mangle notebooks lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ golden: $(STAMP)  ## Compute every instance with a known optimum, print publishe
 
 optimal: $(STAMP)  ## Make the figures and numbers of docs/how_far_from_optimal.md (ARGS='--only chain')
 	$(PY) -m experiments.optimal_figures $(ARGS)
+
+gaps: $(STAMP)  ## Train every learner on every family, write the table (hours; resumable; ARGS='--most 1 --seeds 2')
+	$(PY) -m experiments.gaps $(ARGS)
 
 survive: $(STAMP)  ## Kill a training 200 times and compare it with one never stopped (ARGS='--kills 20')
 	$(PY) -m experiments.survive $(ARGS)
