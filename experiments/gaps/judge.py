@@ -90,7 +90,7 @@ def _best_rule(problem: Problem) -> Reference:
         tuned[name] = searched(problem, policy=rule, budget=BUDGET, key=jax.random.key(4))
     best = min(tuned, key=lambda name: tuned[name].cost)
     rows = tuple((name, float(found.cost)) for name, found in tuned.items())
-    return Reference(f"tuned {best}", tuned[best].cost, tuned[best].policy, tuned[best].theta, rows)
+    return Reference(f"tuned {best}", tuned[best].cost, tuned[best].policy, tuned[best].theta, rules=rows)
 
 
 @dataclasses.dataclass(frozen=True)
