@@ -1,12 +1,12 @@
-"""What a learner is paid for: the negative cost, or a weighted sum of cost terms and service measures.
+"""The negative cost, or a weighted sum of cost terms and physical quantities, in a period or at each node.
 
-Weights are traced: a Pareto sweep over them is one program. Every term is something to keep small, except ``revenue``
-and ``filled``, which count in favour. All are read from `Flows` and nothing else.
+Every term is something to keep small, except ``revenue`` and ``filled``, which count in favour: their terms are
+negative. All are read from `Flows` and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import jax.numpy as jnp
 from jax import Array
@@ -17,7 +17,7 @@ from meio_jax.kpis import COSTS, costs_by_node, total_cost
 from meio_jax.network import Network
 from meio_jax.simulator import Flows
 
-__all__ = ["TERMS", "reward", "reward_by_node"]
+__all__ = ["TERMS", "Weights", "reward", "reward_by_node", "term_names", "terms_at_nodes"]
 
 Weights = Mapping[str, Array | float]
 
@@ -46,13 +46,40 @@ TERMS: dict[str, Callable[[Network, Flows], Array]] = {
 }
 
 
+def term_names() -> list[str]:
+    """All names of terms, sorted."""
+    return sorted({"cost", *COSTS, *TERMS})
+
+
+def terms_at_nodes(names: Iterable[str], network: Network, flows: Flows) -> dict[str, Array]:
+    """The named terms of a period at the node where each arises, ``[N, B]``; 0 where the network has no such cost.
+
+    Raises:
+      UnknownNameError: a name is no term.
+    """
+    money = costs_by_node(network, flows)
+    if "revenue" in money:
+        money["revenue"] = -money["revenue"]
+    cost = sum(money.values(), jnp.zeros_like(flows.on_hand))
+    found = {}
+    for name in names:
+        if name == "cost":
+            found[name] = cost
+        elif name in TERMS:
+            found[name] = TERMS[name](network, flows)
+        elif name in COSTS:
+            found[name] = money.get(name, jnp.zeros_like(cost))
+        else:
+            raise UnknownNameError(f"reward term {name!r} is not one of {', '.join(term_names())}")
+    return found
+
+
 def reward(weights: Weights | None, network: Network, flows: Flows) -> Array:
     """The period's reward ``[B]``: the sum of `reward_by_node`.
 
     Args:
       weights: None for the negative total cost; else for each named term its weight, a number or ``[1|B]``. Names are
-      those of
-        `meio_jax.kpis.COSTS` (money) and of `TERMS` (units), and ``"cost"`` for the total.
+        those of `meio_jax.kpis.COSTS` (money) and of `TERMS` (units), and ``"cost"`` for the total.
 
     Raises:
       UnknownNameError: a name is no term.
@@ -62,20 +89,8 @@ def reward(weights: Weights | None, network: Network, flows: Flows) -> Array:
 
 def reward_by_node(weights: Weights | None, network: Network, flows: Flows) -> Array:
     """The period's reward at the node where it arises, ``[N, B]``. Arguments and errors as in `reward`."""
-    money = costs_by_node(network, flows)
-    if "revenue" in money:
-        money["revenue"] = -money["revenue"]
-    cost = sum(money.values(), jnp.zeros_like(flows.on_hand))
+    weighted = {"cost": 1.0} if weights is None else weights
     total = jnp.zeros_like(flows.on_hand)
-    for name, weight in ({"cost": 1.0} if weights is None else weights).items():
-        if name == "cost":
-            term = cost
-        elif name in TERMS:
-            term = TERMS[name](network, flows)
-        elif name in COSTS:
-            term = money.get(name, jnp.zeros_like(cost))
-        else:
-            known = sorted({"cost", *COSTS, *TERMS})
-            raise UnknownNameError(f"reward term {name!r} is not one of {', '.join(known)}")
-        total = total - weight * term
+    for name, term in terms_at_nodes(weighted, network, flows).items():
+        total = total - weighted[name] * term
     return total
