@@ -170,7 +170,8 @@ def play_there(
         empty = np.zeros(max(max(layout.on_hand), max(layout.owed)))
         jax.block_until_ready(_decide(network, policy, theta, opened, layout, empty, 0))  # compiled once
         for seed in seeds:
-            answer, memory, earned, over = ask(seed=seed), opened, [], False
+            earned: list[float] = []
+            answer, memory, over = ask(seed=seed), opened, False
             while not over:
                 begun = time.perf_counter()
                 orders, memory = _decide(network, policy, theta, memory, layout, np.array(answer["seen"]), len(earned))
