@@ -7,6 +7,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -143,14 +144,14 @@ def _leaves(nodes: Sequence[Node], inner: Sequence[Arc], customers: Sequence[Arc
         always |= {"erosion": len(customers), "restoration": len(customers)}
     for key, rows in always.items():
         if leaves[key] is None:
-            leaves[key] = jnp.zeros((rows, 1))
+            leaves[key] = _put(np.zeros((rows, 1)))
     lanes = {leaf.shape[-1]: key for key, leaf in leaves.items() if leaf is not None and leaf.shape[-1] > 1}
     if len(lanes) > 1:
         raise InputError(f"numbers per lane differ in length: {', '.join(f'{v} has {k}' for k, v in lanes.items())}")
     longest, delay = wiring.max_lead_time, wiring.order_delay
-    leaves["initial_pipeline"] = jnp.asarray(_queue(inner, "initial_pipeline", wiring.slots, wiring.lead_time, longest))
+    leaves["initial_pipeline"] = _put(_queue(inner, "initial_pipeline", wiring.slots, wiring.lead_time, longest))
     mail = _queue(inner, "initial_orders", wiring.mail_slots, delay, delay)
-    leaves["initial_orders"] = jnp.asarray(mail) if mail.any() else None
+    leaves["initial_orders"] = _put(mail) if mail.any() else None
     return leaves
 
 
@@ -164,10 +165,15 @@ def _stack(items: Sequence[Any], name: str) -> np.ndarray:
     return np.stack([np.broadcast_to(r, (width,)) for r in rows]) if rows else np.zeros((0, 1))
 
 
+def _put(values: np.ndarray) -> Array:
+    """On the device, in JAX's precision. `jnp.asarray` and `jnp.zeros` would compile a program for each shape."""
+    return jax.device_put(np.asarray(values, jax.dtypes.canonicalize_dtype(values.dtype)))
+
+
 def _leaf(values: np.ndarray, n: Number) -> Array | None:
     """Drop a feature that nobody uses, so that it is not compiled."""
     unused = np.inf if n.default is None else n.default
-    return None if np.all(values == unused) else jnp.asarray(values)
+    return None if np.all(values == unused) else _put(values)
 
 
 def _queue(inner: Sequence[Any], key: str, slots: int, usual: Sequence[int], longest: Sequence[int]) -> np.ndarray:
