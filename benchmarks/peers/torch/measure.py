@@ -82,21 +82,26 @@ def race(chain: Serial) -> dict[str, Any]:
         compiling = seconds(ways["compiled"])
     eager()
     speeds: dict[str, list[float]] = {name: [] for name in (*ways, "ours")}
+    busy = []
     for _ in range(rounds):
         for name, step in ways.items():
             speeds[name].append(lanes * PERIODS / min(seconds(step) for _ in range(3)))
         found = ours("gradient_speed", lanes=lanes, periods=PERIODS)
         speeds["ours"].append(found["system_periods_per_second"])
+        began = time.process_time()
+        ways["on one thread"]()
+        busy.append((time.process_time() - began) / found["processor_seconds"])
     middle = {name: statistics.median(x) for name, x in speeds.items() if x}
     best = max((name for name in middle if name != "ours"), key=middle.__getitem__)
     ratio = spread([a / b for a, b in zip(speeds["ours"], speeds[best], strict=True)])
     said = (
         f"{ratio['median']:.1f} x ({ratio['low']:.1f} to {ratio['high']:.1f}): {middle['ours'] / 1e6:.2f} M/s against "
         + ", ".join(f"{middle[name] / 1e6:.2f} {name}" for name in ways)
+        + f"; processor time {statistics.median(busy):.1f} x"
     )
     return row(
         f"system-periods, forward and backward, {lanes:,} lanes, against PyTorch", ">= 5 x", said,
-        ratio["median"] >= 5, ratio=ratio, speeds=speeds, difference=off, compile_seconds=compiling, **about(),
+        ratio["median"] >= 5, ratio=ratio, speeds=speeds, busy=busy, difference=off, compile_seconds=compiling, **about(),
     )  # fmt: skip
 
 
