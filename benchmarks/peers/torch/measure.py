@@ -101,7 +101,8 @@ def race(chain: Serial) -> dict[str, Any]:
     )
     return row(
         f"system-periods, forward and backward, {lanes:,} lanes, against PyTorch", ">= 5 x", said,
-        ratio["median"] >= 5, ratio=ratio, speeds=speeds, busy=busy, difference=off, compile_seconds=compiling, **about(),
+        ratio["median"] >= 5, ratio=ratio, speeds=speeds, busy=busy, difference=off, compile_seconds=compiling,
+        **about(),
     )  # fmt: skip
 
 
