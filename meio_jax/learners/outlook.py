@@ -1,9 +1,13 @@
-"""A critic that knows what is coming: the baseline of PPO's advantages, used in training alone.
+"""A baseline that knows what is coming, used in training alone.
 
 The outside world is a scenario: no decision changes it. So a baseline may depend on the shocks that are still to come
 and leaves the policy gradient unbiased, while all of their luck goes out of the advantages (Mao et al. 2019, Variance
 Reduction for Reinforcement Learning in Input-Driven Environments, arXiv 1807.02264). What is left is the luck of the
 policy's own exploration.
+
+It is no critic: a value that knows the next k shocks learns of one more in every period, and each of these is news as
+large as the shock that a value without foresight meets. So returns bootstrap values of what the policy sees, and the
+baseline is fitted to these returns: what a return holds of the shocks within its sight, it takes off.
 """
 
 from __future__ import annotations
@@ -57,5 +61,5 @@ def shock_features(network: Network, scale: Scale, shock: Shock) -> Array:
 
 
 def ahead(z: Array, periods: int, k: int) -> Array:
-    """``[periods, B, k, F]`` of ``z [periods + k - 1, B, F]``: each period's own shock and the k - 1 after it."""
-    return jnp.stack([z[i : i + periods] for i in range(k)], 2)
+    """``[B, periods, k, F]`` of ``z [B, periods + k - 1, F]``: each period's own shock and the k - 1 after it."""
+    return jnp.stack([z[:, i : i + periods] for i in range(k)], 2)

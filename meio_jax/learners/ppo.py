@@ -24,9 +24,9 @@ from meio_jax.learners import pathwise
 from meio_jax.learners.config import PPOConfig, PPOHyper
 from meio_jax.learners.differentiable import check_differentiable
 from meio_jax.learners.learner import Learner
-from meio_jax.learners.outlook import ahead, shock_features
+from meio_jax.learners.outlook import shock_features
 from meio_jax.learners.potential import stock_value
-from meio_jax.learners.ppo_update import TrainState, adam, baseline, outlook_of, reward_scale, update_once
+from meio_jax.learners.ppo_update import TrainState, adam, outlook_of, reward_scale, update_once
 from meio_jax.learners.validation import validation_cost, validation_of
 from meio_jax.network import Network
 from meio_jax.policies.base import Policy
@@ -34,13 +34,9 @@ from meio_jax.policies.neural import NeuralPolicy, Theta, ThetaMismatchError
 from meio_jax.policies.normaliser import init_moments
 from meio_jax.policies.scale import measure_scale
 from meio_jax.processes import Processes
-from meio_jax.rollout import draw_shocks
 from meio_jax.solvers.problem import Problem
 
 __all__ = ["LEARNER", "PPOConfig", "PPOHyper", "TrainState", "for_problem", "init_train", "train_chunk", "value_of"]
-
-#: Futures whose mean value is the value of what is seen.
-FUTURES = 8
 
 
 def init_train(
@@ -96,24 +92,11 @@ def train_chunk(
     return _chunk(config, network, processes, hyper.arrays(), state, updates)
 
 
-def value_of(config: PPOConfig, hyper: PPOHyper, network: Network, processes: Processes, state: TrainState) -> Array:
-    """``[B]`` the critic's value of what the lanes see now, in units of reward (for continuing problems). A baseline
-    that looks ahead is asked about `FUTURES` futures: their mean is the value.
-    """
-    policy, theta, k = config.policy, state.acting, config.looks_ahead(network)
+def value_of(config: PPOConfig, hyper: PPOHyper, network: Network, state: TrainState) -> Array:
+    """``[B]`` the critic's value of what the lanes see now, in units of reward (for continuing problems)."""
+    policy, theta = config.policy, state.acting
     x = policy.see(network, theta, state.env.seen)
-    if k:
-        at, carry, lanes = state.env.state.t, state.env.process, config.lanes
-        first = shock_features(network, state.scale, state.env.shock)[None]
-
-        def future(key: Array) -> Array:
-            shocks, _ = draw_shocks(processes, jax.random.split(key, k - 1), carry, at + 1 + jnp.arange(k - 1), lanes)
-            z = jnp.concatenate([first, shock_features(network, state.scale, shocks)]) if k > 1 else first
-            return baseline(config, network, state, state.critic, x, ahead(z, 1, k)[0])
-
-        value = jax.vmap(future)(jax.random.split(jax.random.key(0), FUTURES)).mean(0)
-    else:
-        _, value, _ = policy.act_with_memory(network, theta, x, state.memory)
+    _, value, _ = policy.act_with_memory(network, theta, x, state.memory)
     centre, size = reward_scale(config, state.rewards, state.returns)
     value = (value * size + centre / (1.0 - jnp.asarray(hyper.discount))).sum(-1)
     worth = stock_value(hyper.weights, network, state.env.state)

@@ -72,17 +72,14 @@ def judge(config: PPOConfig, network: Network, theta: Theta, spread: Array, batc
 
 
 def ppo_loss(
-    config: PPOConfig, hyper: PPOHyper, judged: Judged, value: Array, batch: Batch, left: Array
+    config: PPOConfig, hyper: PPOHyper, judged: Judged, batch: Batch, left: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """The loss, and its parts.
-
-    Args:
-      value: ``[.., G]`` of the critic that is trained. left: share of the entropy's weight that the schedule leaves.
-    """
+    """The loss of policy and critic, and its parts. ``left``: share of the entropy's weight that is left."""
     log_ratio = judged.log_prob - batch.log_prob
     ratio = jnp.exp(log_ratio)
     cut = jnp.clip(ratio, 1.0 - hyper.clip, 1.0 + hyper.clip)
     gain = jnp.minimum(ratio * batch.advantage, cut * batch.advantage).sum(-1).mean()
+    value = judged.value
     miss = jnp.square(value - batch.target)
     if config.clip_values:
         near = batch.value + jnp.clip(value - batch.value, -hyper.clip, hyper.clip)

@@ -27,19 +27,19 @@ from meio_jax.rewards import reward_by_node
 from meio_jax.rollout import draw_shocks
 from meio_jax.struct import pytree
 
-__all__ = ["TrainState", "adam", "baseline", "outlook_of", "reward_scale", "update_once"]
+__all__ = ["TrainState", "adam", "outlook_of", "reward_scale", "update_once"]
 
 
 @pytree
 class TrainState:
     """All that a resumed run needs to be bitwise the run that was never stopped.
 
-    params: weights of the policy (and of its critic). average: their Polyak average. critic: weights of the baseline
-    that looks ahead; empty where none does. optimizer: Adam's moments of both. moments: of the features. coming: of
-    the shocks that the baseline sees. rewards, returns: moments of the reward and of the discounted sum of centred
-    rewards in each account; discounted ``[B, G]``: that sum. scale: sizes of the network. env: the systems in play.
-    memory: the policy's. key: of what comes. update: number of updates done. best, best_cost: the numbers of the policy
-    that evaluated best so far, and its cost (infinite before the first evaluation).
+    params: weights of the policy and of its critic. average: their Polyak average. critic: weights of the baseline
+    that looks ahead (`meio_jax.learners.outlook`); empty where none does. optimizer: Adam's moments of both. moments:
+    of the features. coming: of the shocks that the baseline sees. rewards, returns: moments of the reward and of the
+    discounted sum of centred rewards in each account; discounted ``[B, G]``: that sum. scale: sizes of the network.
+    env: the systems in play. memory: the policy's. key: of what comes. update: updates done. best, best_cost: the
+    numbers of the policy that evaluated best so far, and its cost (infinite before the first evaluation).
     """
 
     params: Any
@@ -90,10 +90,12 @@ def outlook_of(config: PPOConfig, network: Network) -> Outlook:
     return Outlook(config.widths, values)
 
 
-def baseline(config: PPOConfig, network: Network, state: TrainState, critic: Any, x: Any, z: Array) -> Array:
-    """``[.., G]`` value of what is seen and what comes ``z [.., k, F]``, neither of them normalised."""
-    seen, coming = normalise(state.moments, x), normalise(state.coming, z)
-    made: Any = outlook_of(config, network).apply({"params": critic}, seen, coming)
+def outlook(config: PPOConfig, network: Network, state: TrainState, critic: Any, part: Batch) -> Array:
+    """``[B, T, G]`` what each period's return is expected to be, once what comes is known."""
+    assert part.z is not None
+    seen, coming = normalise(state.moments, part.x), normalise(state.coming, part.z)
+    z = ahead(coming, config.segment, config.looks_ahead(network))
+    made: Any = outlook_of(config, network).apply({"params": critic}, seen, z)
     return made
 
 
@@ -150,7 +152,9 @@ def update_once(
     if config.ends and config.horizon is not None:
         values = jnp.where((t < config.horizon)[:, None, None], values, 0.0)
     advantages, targets = gae(centred / size, values[:-1], values[-1], hyper.discount, hyper.trace)
-    explained = 1.0 - (targets - values[:-1]).sum(-1).var() / jnp.maximum(targets.sum(-1).var(), 1e-12)
+    if batch.z is not None:
+        advantages = targets - jnp.swapaxes(outlook(config, network, state, state.critic, batch), 0, 1)
+    explained = 1.0 - advantages.sum(-1).var() / jnp.maximum(targets.sum(-1).var(), 1e-12)
     advantages = (advantages * size) @ jnp.asarray(_answers_for(config, network), advantages.dtype)
     if config.normalise_advantages:
         deviation = jnp.maximum(advantages.std((0, 1)), 1e-8)
@@ -236,23 +240,21 @@ def _segment(
         period, loop, (shocks, jax.random.split(choose, periods))
     )
     world = dataclasses.replace(world, process=process)
-    last_x = policy.see(network, theta, world.seen)
+    _, last, _ = policy.act_with_memory(network, theta, policy.see(network, theta, world.seen), memory)
+    values = jnp.concatenate([batch.value, last[None]])
     by_lane = jax.tree.map(lambda v: jnp.swapaxes(v, 0, 1), batch)
     if policy.remembers:
         by_lane = by_lane._replace(memory=jax.tree.map(lambda v: jnp.moveaxis(v, -1, 0), state.memory))
     if not k:
-        _, last, _ = policy.act_with_memory(network, theta, last_x, memory)
-        return world, memory, by_lane, jnp.concatenate([batch.value, last[None]]), (rewards, worth), costs.mean()
-    first = jax.tree.map(lambda v: v[None], state.env.shock)
-    known = [shock_features(network, theta.scale, x) for x in (first, shocks)]
-    if k > 1:
-        further = times[-1] + 1 + jnp.arange(k - 1)
-        later, _ = draw_shocks(env.processes, jax.random.split(beyond, k - 1), process, further, lanes)
-        known.append(shock_features(network, theta.scale, later))
-    z = jnp.concatenate(known)  # [T + k, B, F]
-    xs = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), batch.x, last_x)
-    values = baseline(config, network, state, state.critic, xs, ahead(z, periods + 1, k))
-    return world, memory, by_lane._replace(z=jnp.swapaxes(z[:-1], 0, 1)), values, (rewards, worth), costs.mean()
+        return world, memory, by_lane, values, (rewards, worth), costs.mean()
+    known = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), state.env.shock, shocks)  # [T + 1, ..]
+    z = shock_features(network, theta.scale, known)
+    if k > 2:
+        further = times[-1] + 1 + jnp.arange(k - 2)
+        later, _ = draw_shocks(env.processes, jax.random.split(beyond, k - 2), process, further, lanes)
+        z = jnp.concatenate([z, shock_features(network, theta.scale, later)])
+    z = jnp.swapaxes(z[: periods + k - 1], 0, 1)  # [B, T + k - 1, F]
+    return world, memory, by_lane._replace(z=z), values, (rewards, worth), costs.mean()
 
 
 def _learn(
@@ -261,16 +263,15 @@ def _learn(
 ) -> tuple[dict[str, Any], dict[str, Array]]:  # fmt: skip
     """Epochs of minibatches, each a group of whole lanes: lanes are independent, so only they need to be shuffled."""
     rate, spread, left = now
-    size, k = config.lanes // config.minibatches, config.looks_ahead(network)
+    size = config.lanes // config.minibatches
 
     def loss(weights: tuple[Any, Any], part: Batch) -> tuple[Array, dict[str, Array]]:
         params, critic = weights
         judged = judge(config, network, Theta(params, state.moments, state.scale), spread, part)
-        value = judged.value
+        total, metrics = ppo_loss(config, hyper, judged, part, left)
         if part.z is not None:
-            z = jnp.swapaxes(ahead(jnp.swapaxes(part.z, 0, 1), config.segment, k), 0, 1)
-            value = baseline(config, network, state, critic, part.x, z)
-        return ppo_loss(config, hyper, judged, value, part, left)
+            total = total + 0.5 * jnp.square(outlook(config, network, state, critic, part) - part.target).sum(-1).mean()
+        return total, metrics
 
     def step(carry: Any, part: Batch) -> tuple[Any, dict[str, Array]]:
         weights, average, optimizer, done = carry
