@@ -268,6 +268,12 @@ def test_an_instance_is_learned_by_its_gradients_over_seeds(tmp_path, meio_json)
     assert data["cost"] == pytest.approx(np.mean(costs))
     assert len({rows(tmp_path / "run" / f"seed-{k}") for k in (0, 1)}) == 2
     assert data["gap_percent"] == pytest.approx(100 * (data["cost"] / 4.04071 - 1), abs=1e-3)
+    for final in (r["final"] for r in data["runs"]):  # in pairs: the same mean, a narrower interval
+        rule, more = final["rule"], final["rule"]["more"]
+        assert (
+            more["cost"] == pytest.approx(final["cost"] - rule["cost"]) and more["low"] <= more["cost"] <= more["high"]
+        )
+        assert more["high"] - more["low"] < final["high"] - final["low"] + rule["high"] - rule["low"]
     report = (tmp_path / "run" / "report.md").read_text()
     assert "interquartile mean" in report and "the known optimum: 4.0407" in report
     one = open_run(tmp_path / "run" / "seed-1")

@@ -205,6 +205,13 @@ def test_an_order_surface_is_what_the_policy_orders():
         plot.orders_by_state(network, rule, theta, range(3), range(3), arc=1)
 
 
+def test_an_order_surface_knows_what_is_owed_and_whole_units():
+    network = serial(1, lead_time=2, holding_cost=1.0, backlog_cost=4.0, integer=True)
+    rule, theta = BaseStock(), {"level": jnp.asarray([[8.6]])}
+    table = plot.orders_by_state(network, rule, theta, range(-3, 4), [0, 2])
+    assert table.tolist() == [[12, 11, 10, 9, 8, 7, 6], [10, 9, 8, 7, 6, 5, 4]]
+
+
 def test_a_cost_curve_marks_its_minimum():
     levels = np.arange(5.0)
     figure = plot.cost_curves(levels, {"a": (levels - 3) ** 2 + 2, "b": 9 - levels}, optimum=1.5)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from meio_jax.cli.runfolder import Subject, best_theta, classical
 
 if TYPE_CHECKING:
-    from meio_jax.evaluate import Estimate
     from meio_jax.runs import Run
 
-__all__ = ["cost_of", "final_evaluation", "reference_of", "report_seeds", "write_report"]
+__all__ = ["costs_of", "estimate_of", "final_evaluation", "reference_of", "report_seeds", "said_more", "write_report"]
 
 #: Seed of the final evaluation: neither the learner's scenarios nor those of its validation.
 FINAL = 40_961
@@ -22,16 +21,27 @@ PERIODS, WARMUP = 1000, 200
 SHOWN = 24
 
 
-def cost_of(subject: Subject, policy: Any, theta: Any, lanes: int) -> Estimate:
-    """What a policy costs by the problem's criterion, on scenarios that nothing was chosen by."""
+def costs_of(subject: Subject, policy: Any, theta: Any, lanes: int) -> Any:
+    """``[lanes]`` what a policy costs by the problem's criterion; the same scenarios for every policy, and none of them
+    was chosen by.
+    """
     import jax
 
-    from meio_jax.solvers.played import played
+    from meio_jax.solvers.played import played_lanes
 
-    return played(
+    return played_lanes(
         subject.problem, policy, theta, jax.random.key(FINAL), lanes=lanes, periods=PERIODS, warmup=WARMUP,
         oldest=subject.oldest,
     )  # fmt: skip
+
+
+def estimate_of(costs: Any) -> dict[str, float]:
+    """``cost``, and the 95 % interval ``low`` to ``high`` of its mean over replications."""
+    from meio_jax.evaluate import t_interval
+
+    low, high = t_interval(costs, 0.95)
+    assert low is not None and high is not None  # at least two replications
+    return {"cost": float(costs.mean()), "low": low, "high": high}
 
 
 def reference_of(run: Run, subject: Subject, baseline: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -82,16 +92,18 @@ def _proven(subject: Subject) -> dict[str, Any] | None:
 def final_evaluation(
     run: Run, subject: Subject, policy: Any, state: Any, baseline: dict[str, Any] | None, lanes: int
 ) -> dict[str, Any]:
-    """The best policy on fresh scenarios, and the tuned rule on the same ones; kept in ``final.json``."""
+    """The best policy on fresh scenarios, the tuned rule on the same ones, and what the policy costs more, with an
+    interval over pairs; kept in ``final.json``.
+    """
     if (run.folder / "final.json").exists():
         kept = dict(run.load_json("final"))
         if kept["lanes"] == lanes:
             return kept
-    mine = cost_of(subject, policy, best_theta(state), lanes)
-    found: dict[str, Any] = {"cost": mine.mean, "low": mine.low, "high": mine.high, "lanes": lanes, "rule": None}
+    mine = costs_of(subject, policy, best_theta(state), lanes)
+    found: dict[str, Any] = {**estimate_of(mine), "lanes": lanes, "rule": None}
     if baseline is not None:
-        rule = cost_of(subject, *classical(subject.system, baseline), lanes)
-        found["rule"] = {"policy": baseline["policy"], "cost": rule.mean, "low": rule.low, "high": rule.high}
+        rule = costs_of(subject, *classical(subject.system, baseline), lanes)
+        found["rule"] = {"policy": baseline["policy"], **estimate_of(rule), "more": estimate_of(mine - rule)}
     run.save_json("final", found)
     return found
 
@@ -110,8 +122,7 @@ def write_report(run: Run, subject: Subject, policy: Any, state: Any, data: dict
         curve |= {"low": curve["cost"] - error, "high": curve["cost"] + error}
         _draw_curves(run.folder / "curves.png", {data["learner"]: curve}, [data], title)
         pictures.append("curves.png")
-    if _draw_orders(run.folder / "orders.png", subject, policy, best_theta(state), data):
-        pictures.append("orders.png")
+    pictures += _draw_orders(run.folder, subject, policy, best_theta(state), data)
     lines = [f"# {title}: {data['learner']}, seed {data['seed']}", "", *_rows([data]), ""]
     lines += [f"![{name}]({name})\n" for name in pictures]
     _write(run.folder / "report.md", "\n".join(lines))
@@ -185,9 +196,18 @@ def _rows(runs: Sequence[dict[str, Any]]) -> list[str]:
         rule = first["final"]["rule"]
         lines.append(
             f"Tuned {rule['policy']} on the same fresh scenarios: {rule['cost']:.6g} "
-            f"[{rule['low']:.6g}, {rule['high']:.6g}]."
+            f"[{rule['low']:.6g}, {rule['high']:.6g}]. The learned policy to it, in pairs: {said_more(rule)}."
         )
     return lines
+
+
+def said_more(rule: dict[str, Any]) -> str:
+    """How much more than a rule the policy costs, in percent of the rule's cost, and the interval over pairs."""
+    more, of = rule["more"], abs(rule["cost"])
+    if not of:
+        return f"{more['cost']:+.4g} [{more['low']:+.4g}, {more['high']:+.4g}]"
+    mean, low, high = (100.0 * more[k] / of for k in ("cost", "low", "high"))
+    return f"{mean:+.2f} % [{low:+.2f}, {high:+.2f}]"
 
 
 def _draw_curves(path: Path, curves: dict[str, Any], runs: Sequence[dict[str, Any]], title: str) -> None:
@@ -204,21 +224,20 @@ def _draw_curves(path: Path, curves: dict[str, Any], runs: Sequence[dict[str, An
     figure.savefig(path, dpi=150)
 
 
-def _draw_orders(path: Path, subject: Subject, policy: Any, theta: Any, data: dict[str, Any]) -> bool:
-    """What is ordered by stock and by what is due next, beside the optimal orders where a table of them can be had;
-    only where one decision is made on at most two numbers.
+def _draw_orders(folder: Path, subject: Subject, policy: Any, theta: Any, data: dict[str, Any]) -> list[str]:
+    """What is ordered by stock and by what is due next, beside the optimal orders where a table of them can be had: a
+    picture for each source of a single stage whose state is at most those two numbers. Their names.
     """
     from meio_jax.errors import InputError
     from meio_jax.plot import order_surface
 
     network = subject.system.network
     w = network.wiring
-    small = w.n_inner == 1 and w.max_lead_time[0] <= 2 and w.ages == 1 and w.mail_slots == 0 and not subject.oldest
-    if not small:
-        return False
-    mean = float(data_mean(subject))
-    top = [round(k * max(1.0, mean / 5)) for k in range(SHOWN)]
-    due = top[:12] if w.max_lead_time[0] == 2 else [0]
+    late = [e for e in range(w.n_inner) if w.max_lead_time[e] == 2]  # has an order that is due after this period
+    small = w.n_nodes == 1 and max(w.max_lead_time) <= 2 and len(late) <= 1 and w.ages == 1 and w.mail_slots == 0
+    if not small or subject.oldest or network.holds_components:
+        return []
+    stock, due = _met(subject, policy, theta, late)
     policies = {data["learner"]: (policy, theta)}
     if w.integer and subject.problem.laws:
         from meio_jax.solvers.methods import solve
@@ -228,25 +247,46 @@ def _draw_orders(path: Path, subject: Subject, policy: Any, theta: Any, data: di
             policies = {"optimal": (best.policy, best.theta), **policies}
         except InputError:
             pass
-    try:
-        figure = order_surface(network, policies, top, due, title="orders by stock and by what is due")
-    except InputError:
-        return False
-    figure.savefig(path, dpi=150)
-    return True
+    names: list[str] = []
+    for arc in range(w.n_inner):
+        name = "orders.png" if w.n_inner == 1 else f"orders-{arc}.png"
+        source = "" if w.n_inner == 1 else f"from {w.arcs[arc]} "
+        try:
+            figure = order_surface(
+                network, policies, stock, due, arc=arc, due_on=late[0] if late else arc,
+                title=f"orders {source}by stock and by what is due",
+            )  # fmt: skip
+        except InputError:
+            return names
+        figure.savefig(folder / name, dpi=150)
+        names.append(name)
+    return names
 
 
-def data_mean(subject: Subject) -> float:
-    """Mean demand of a period, all customers together."""
+def _met(subject: Subject, policy: Any, theta: Any, late: list[int]) -> tuple[list[int], list[int]]:
+    """The stock after receipts, less what is owed, and what is due in the next period, that a policy meets: both from
+    the least to the most of all but 1 in 200 periods.
+    """
     import jax
     import numpy as np
 
-    from meio_jax.processes import draw, mean_demand
+    from meio_jax.rollout import rollout
 
-    mean = mean_demand(subject.system.processes)
-    if mean is None:
-        mean = draw(subject.system.processes, jax.random.key(0), 100, 8).shocks.demand.mean((0, 2))
-    return float(np.asarray(mean).sum())
+    network = subject.system.network
+    w = network.wiring
+    trajectory = rollout(
+        network, policy, theta, subject.system.processes, jax.random.key(FINAL), periods=200, lanes=32,
+        keep_trajectory=True,
+    ).trajectory  # fmt: skip
+    assert trajectory is not None
+    seen = jax.tree.map(lambda x: np.asarray(x)[100:], trajectory.seen)
+    stock = seen.on_hand.sum((1, 2)) + seen.pipeline[:, 0].sum(1) - seen.owed[:, w.n_inner :].sum(1)
+
+    def spread(x: Any, most: int) -> list[int]:
+        low, high = (round(float(q)) for q in np.quantile(x, [0.0025, 0.9975]))
+        return list(range(low, high + 1, 1 + (high - low) // most))
+
+    return spread(stock, SHOWN), spread(seen.pipeline[:, 1, late[0]], SHOWN // 2) if late else [0]
 
 
 def _write(path: Path, text: str) -> None:

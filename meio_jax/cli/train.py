@@ -279,12 +279,12 @@ def _baseline(run: Run, subject: Subject, key: Any, budget: int) -> dict[str, An
         found = tune(subject.system, policy, start_theta(policy, subject.system), key, budget, 500, 100)
         theta, cost, low, high = found.theta, found.cost, found.low, found.high
     else:
-        from meio_jax.cli.report import cost_of
+        from meio_jax.cli.report import costs_of, estimate_of
         from meio_jax.solvers.searched import searched
 
         theta = searched(subject.problem, policy=policy, budget=budget, key=key).theta
-        estimate = cost_of(subject, policy, theta, 1024)
-        cost, low, high = estimate.mean, estimate.low, estimate.high
+        estimate = estimate_of(costs_of(subject, policy, theta, 1024))
+        cost, low, high = estimate["cost"], estimate["low"], estimate["high"]
     baseline = {"policy": name, "theta": plain_numbers(theta), "cost": cost, "low": low, "high": high}
     run.save_json("baseline", baseline)
     return baseline
@@ -316,6 +316,10 @@ def _text(data: dict[str, Any]) -> str:
         lines.append(f"  on fresh scenarios  {f['cost']:.5g}, 95 % in [{f['low']:.5g}, {f['high']:.5g}]")
     if data["baseline"]:
         lines.append(f"  {data['baseline']['policy']}  {data['baseline']['cost']:.5g} {unit} (tuned)")
+    if data["final"] and data["final"]["rule"]:
+        from meio_jax.cli.report import said_more
+
+        lines.append(f"  to it, in pairs     {said_more(data['final']['rule'])}")
     if data["reference"] and data["gap_percent"] is not None:
         lines.append(f"  gap                 {data['gap_percent']:+.2f} % to {data['reference']['what']}")
     if data["finished"]:

@@ -19,6 +19,7 @@ from meio_jax.plot.style import CYCLE, GREEN, INK, PAPER, QUIET, SHADES, axes_fo
 from meio_jax.policies.base import Policy
 from meio_jax.scenario import Shock
 from meio_jax.simulator import initial_state
+from meio_jax.stock import to_whole
 
 __all__ = ["cost_curves", "order_surface", "orders_by_state"]
 
@@ -76,36 +77,53 @@ def cost_curves(
 
 
 def orders_by_state(
-    network: Network, policy: Policy, theta: Any, on_hand: Any, due: Any, *, arc: int = 0, slot: int = 1
+    network: Network,
+    policy: Policy,
+    theta: Any,
+    on_hand: Any,
+    due: Any,
+    *,
+    arc: int = 0,
+    slot: int = 1,
+    due_on: int | None = None,
 ) -> np.ndarray:
-    """``[len(due), len(on_hand)]`` what a policy orders on an arc, all else in the system being empty.
+    """``[len(due), len(on_hand)]`` what a policy orders on an arc, all else in the system being empty; whole units
+    where the network's are.
 
     Args:
-      on_hand: units at the arc's destination after this period's receipt. due: units that arrive ``slot`` periods from
-        now. The planner sees no demand yet.
+      on_hand: units at the arc's destination after this period's receipt; negative where so many are owed to its
+        first customer. due: units that arrive ``slot`` periods from now. The planner sees no demand yet.
+      due_on: the arc that they arrive on; default: ``arc``.
 
     Raises:
-      InputError: there is no such arc or slot.
+      InputError: there is no such arc or slot; units are owed, and there is no customer who waits.
     """
     w = network.wiring
-    if not 0 <= arc < w.n_inner or not 1 <= slot < max(w.slots, 2):
-        raise InputError(f"arc {arc} of {w.n_inner} with slot {slot} of {w.slots}: there is no such place")
+    on = arc if due_on is None else due_on
+    if not (0 <= arc < w.n_inner and 0 <= on < w.n_inner) or not 1 <= slot < max(w.slots, 2):
+        raise InputError(f"arcs {arc} and {on} of {w.n_inner} with slot {slot} of {w.slots}: there is no such place")
     stock, coming = np.meshgrid(np.asarray(on_hand, float), np.asarray(due, float))
     lanes = stock.size
     state = initial_state(network, lanes)
     dtype = network.holding_cost.dtype
     fresh = state.on_hand.shape[0] - 1
+    units = jnp.asarray(stock.ravel(), dtype)
     state = state.replace(
-        on_hand=jnp.zeros_like(state.on_hand).at[fresh, w.dst[arc]].set(jnp.asarray(stock.ravel(), dtype)),
+        on_hand=jnp.zeros_like(state.on_hand).at[fresh, w.dst[arc]].set(jnp.maximum(units, 0.0)),
         pipeline=jnp.zeros_like(state.pipeline),
     )
+    if stock.min() < 0:
+        waiting = [e for e in w.out_arcs[w.dst[arc]] if e >= w.n_inner]
+        if not waiting:
+            raise InputError(f"{stock.min():g} on hand: {w.nodes[w.dst[arc]]} owes to no customer")
+        state = state.replace(backlog=state.backlog.at[waiting[0]].set(jnp.maximum(-units, 0.0)))
     if slot < w.slots:
-        state = state.replace(pipeline=state.pipeline.at[slot, arc].set(jnp.asarray(coming.ravel(), dtype)))
+        state = state.replace(pipeline=state.pipeline.at[slot, on].set(jnp.asarray(coming.ravel(), dtype)))
     shock = Shock(demand=jnp.zeros((w.n_customers, lanes), dtype))
     decision, _ = policy.apply(
         network, theta, policy.memory(network, lanes), observe(network, state, shock), jax.random.key(0)
     )
-    return np.asarray(decision.orders[arc], float).reshape(stock.shape)
+    return np.asarray(to_whole(w, decision.orders[arc], 0.5), float).reshape(stock.shape)
 
 
 def order_surface(
@@ -116,6 +134,7 @@ def order_surface(
     *,
     arc: int = 0,
     slot: int = 1,
+    due_on: int | None = None,
     title: str | None = None,
 ) -> Figure:
     """What policies order in each state, one picture each in common colours; see `orders_by_state`.
@@ -123,7 +142,7 @@ def order_surface(
     Cells in which a policy orders something else than the first one are framed.
     """
     tables = {
-        name: orders_by_state(network, policy, theta, on_hand, due, arc=arc, slot=slot)
+        name: orders_by_state(network, policy, theta, on_hand, due, arc=arc, slot=slot, due_on=due_on)
         for name, (policy, theta) in policies.items()
     }
     count, (rows, columns) = len(tables), next(iter(tables.values())).shape

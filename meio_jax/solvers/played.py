@@ -19,7 +19,7 @@ from meio_jax.processes import sample_shock
 from meio_jax.rollout import add_compensated, begin, play_period, rollout
 from meio_jax.solvers.problem import Problem
 
-__all__ = ["played"]
+__all__ = ["played", "played_lanes"]
 
 #: A discounted sum without a horizon ends where what is left out weighs less than this share.
 NEGLIGIBLE = 1e-6
@@ -37,7 +37,27 @@ def played(
     level: float = 0.95,
     oldest: int = 0,
 ) -> Estimate:
-    """Mean cost of a policy over independent replications, and Student's t interval around it.
+    """Mean cost of a policy over independent replications, and Student's t interval around it, of ``level``.
+
+    The arguments, and what is raised, are those of `played_lanes`.
+    """
+    values = played_lanes(problem, policy, theta, key, lanes=lanes, periods=periods, warmup=warmup, oldest=oldest)
+    low, high = t_interval(values, level)
+    return Estimate(float(values.mean()), low, high)
+
+
+def played_lanes(
+    problem: Problem,
+    policy: Policy,
+    theta: Any,
+    key: Array,
+    *,
+    lanes: int = 1024,
+    periods: int = 1000,
+    warmup: int = 100,
+    oldest: int = 0,
+) -> np.ndarray:
+    """``[B]`` what a policy costs in each of some replications, float64; two policies with one key meet the same draws.
 
     The criterion "average" is money per period over ``periods`` after ``warmup`` more; "total" and "discounted" are
     sums over the problem's own horizon and warm-up, the first counted period having weight 1.
@@ -46,7 +66,6 @@ def played(
       key: of the draws and of stochastic policies; consumed.
       lanes: replications.
       periods, warmup: of "average" alone.
-      level: of the interval.
       oldest: with late reports, the greatest age that is remembered.
 
     Raises:
@@ -77,8 +96,7 @@ def played(
     values = np.asarray(costs, np.float64) * share
     if not np.all(np.isfinite(values)):
         raise NonFiniteError(f"played: the cost of {np.sum(~np.isfinite(values))} of {lanes} lanes is not finite")
-    low, high = t_interval(values, level)
-    return Estimate(float(values.mean()), low, high)
+    return values
 
 
 @functools.partial(jax.jit, static_argnames=("policy", "periods", "lanes", "oldest"))
