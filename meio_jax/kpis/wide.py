@@ -7,6 +7,7 @@ All leaves are sums over periods, so they can be added over periods, lanes and m
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from meio_jax.observation import accumulate_downstream
 from meio_jax.simulator import Flows
 from meio_jax.struct import pytree
 
-__all__ = ["TINY", "WideMeasure", "WideTally", "echelons", "flow_of_nodes", "streams", "wide_tally"]
+__all__ = ["TINY", "PeriodMeasures", "WideMeasure", "WideTally", "echelons", "flow_of_nodes", "streams", "wide_tally"]
 
 #: Smaller shares of what was to be served are rounding errors of the allocation, no stockout.
 TINY = 1e-5
@@ -65,6 +66,103 @@ class WideTally:
         return dataclasses.replace(self, **changes)
 
 
+class PeriodMeasures:
+    """The fields of a period's `WideTally`, each computed when it is asked for."""
+
+    def __init__(self, network: Network, flows: Flows, mean_demand: tuple[float, ...] | None = None) -> None:
+        self._network, self._flows, self._mean_demand = network, flows, mean_demand
+
+    def __getattr__(self, name: str) -> Any:
+        # What is linear in the flows is theirs as it is; all else is a property.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._flows, name)
+
+    @property
+    def scrapped(self) -> Array:
+        return self._flows.expired + self._flows.overflow
+
+    @property
+    def periods(self) -> Array:
+        return jnp.ones_like(self._flows.on_hand[0])
+
+    @cached_property
+    def _heard(self) -> Array:
+        f, inner = self._flows, self._network.wiring.n_inner
+        return f.ordered if f.arrived is None else jnp.concatenate([f.arrived, f.ordered[inner:]])
+
+    def _out_of(self, x: Array) -> Array:
+        return sum_groups(x, self._network.wiring.out_arcs)
+
+    @property
+    def placed(self) -> Array:
+        ordered = self._flows.ordered[: self._network.wiring.n_inner]
+        return _counted(ordered > 0, ordered)
+
+    @property
+    def asked(self) -> Array:
+        return _counted(self._heard > 0, self._heard)
+
+    @property
+    def short(self) -> Array:
+        unmet = self._heard - self._flows.filled
+        return _counted((self._heard > 0) & (unmet > TINY * self._heard), unmet)
+
+    @property
+    def ready(self) -> Array:
+        held = self._flows.on_hand
+        return _counted(held > TINY * self._out_of(self._flows.shipped), held)
+
+    @property
+    def cycles(self) -> Array:
+        return _counted(self._flows.built > 0, self._flows.built)
+
+    @property
+    def short_cycles(self) -> Array:
+        f, w, keep = self._flows, self._network.wiring, self._network.keep
+        owed = f.backlog + f.shipped + f.lost
+        behind = owed - self._heard
+        if w.timing == "ship_first":  # nodes are served before the delivery, customers after it
+            behind = jnp.concatenate([(f.backlog + f.lost)[: w.n_inner], behind[w.n_inner :]])
+        size = self._out_of(owed + self._heard)
+        late = self._out_of(behind) > TINY * size
+        if keep is not None:  # what was lost is owed to nobody: there the shelf must not be bare
+            used = f.on_hand + self._out_of(f.shipped) + self.scrapped
+            bare = used - f.built <= TINY * (used + f.built)
+            late = late | (bare & (self._out_of(1.0 - keep) > 0))
+        return _counted((f.built > 0) & late, f.on_hand + f.built + size)
+
+    @property
+    def centre(self) -> Array | None:
+        if self._mean_demand is None:
+            return None
+        ordered = self._flows.ordered
+        mean = jnp.asarray(np.asarray(self._mean_demand, np.float64)[:, None], ordered.dtype)
+        return jnp.broadcast_to(mean_orders(self._network, mean), ordered.shape)
+
+    @cached_property
+    def _streams(self) -> tuple[Array, Array, Array]:
+        centre = self.centre
+        return streams(self._network, self._flows.ordered if centre is None else self._flows.ordered - centre)
+
+    @property
+    def placed_squares(self) -> Array:
+        return self._streams[0] ** 2
+
+    @property
+    def received_squares(self) -> Array:
+        return self._streams[1] ** 2
+
+    @property
+    def final_squares(self) -> Array:
+        return self._streams[2] ** 2
+
+
+def _counted(happened: Array, of: Array) -> Array:
+    """1 where it happened, NaN where what it is judged by is: comparisons would hide that."""
+    return happened.astype(of.dtype) + of * 0.0
+
+
 @dataclasses.dataclass(frozen=True)
 class WideMeasure:
     """A ``measure`` for `meio_jax.rollout`: ``measure(network, flows) -> WideTally``.
@@ -77,61 +175,8 @@ class WideMeasure:
     mean_demand: tuple[float, ...] | None = None
 
     def __call__(self, network: Network, flows: Flows) -> WideTally:
-        w, dtype = network.wiring, flows.on_hand.dtype
-        inner = w.n_inner
-        asked_for = flows.ordered if flows.arrived is None else jnp.concatenate([flows.arrived, flows.ordered[inner:]])
-        nan = flows.ordered * 0.0 + flows.filled * 0.0  # NaN where they are, which comparisons would hide
-        some = asked_for > 0
-        short = some & (asked_for - flows.filled > TINY * asked_for)
-
-        def out_of(x: Array) -> Array:
-            return sum_groups(x, w.out_arcs)
-
-        owed = flows.backlog + flows.shipped + flows.lost
-        behind = owed - asked_for
-        if w.timing == "ship_first":  # nodes are served before the delivery, customers after it
-            behind = jnp.concatenate([(flows.backlog + flows.lost)[:inner], behind[inner:]])
-        shipped, size = out_of(flows.shipped), out_of(owed + asked_for)
-        late = out_of(behind) > TINY * size
-        if network.keep is not None:  # what was lost is owed to nobody: there the shelf must not be bare
-            used = flows.on_hand + shipped + flows.expired + flows.overflow
-            bare = used - flows.built <= TINY * (used + flows.built)
-            late = late | (bare & (out_of(1.0 - network.keep) > 0))
-        refilled = flows.built > 0
-        nan_node = (flows.on_hand + flows.built + size) * 0.0
-        centre = None
-        if self.mean_demand is not None:
-            mean = jnp.asarray(np.asarray(self.mean_demand, np.float64)[:, None], dtype)
-            centre = jnp.broadcast_to(mean_orders(network, mean), flows.ordered.shape)
-        apart = flows.ordered if centre is None else flows.ordered - centre
-        placed, received, final = streams(network, apart)
-        return WideTally(
-            ordered=flows.ordered,
-            shipped=flows.shipped,
-            filled=flows.filled,
-            lost=flows.lost,
-            backlog=flows.backlog,
-            in_transit=flows.in_transit,
-            on_hand=flows.on_hand,
-            components=flows.components,
-            built=flows.built,
-            scrapped=flows.expired + flows.overflow,
-            arrived=flows.arrived,
-            placed=(flows.ordered[:inner] > 0).astype(dtype) + nan[:inner],
-            asked=some.astype(dtype) + nan,
-            short=short.astype(dtype) + nan,
-            ready=(flows.on_hand > TINY * shipped).astype(dtype) + nan_node,
-            cycles=refilled.astype(dtype) + nan_node,
-            short_cycles=(refilled & late).astype(dtype) + nan_node,
-            placed_squares=placed**2,
-            received_squares=received**2,
-            final_squares=final**2,
-            centre=centre,
-            periods=jnp.ones_like(flows.on_hand[0]),
-        )
-
-
-_MEASURE = WideMeasure()
+        period = PeriodMeasures(network, flows, self.mean_demand)
+        return WideTally(**{field.name: getattr(period, field.name) for field in dataclasses.fields(WideTally)})
 
 
 def wide_tally(network: Network, flows: Flows) -> WideTally:
@@ -143,7 +188,7 @@ def wide_tally(network: Network, flows: Flows) -> WideTally:
     (2017), chapter 6, have it: the stock on hand drops to zero; whole demand that takes just the last unit counts).
     `meio_jax.kpis.waits` counts cycles exactly, from a trajectory.
     """
-    return _MEASURE(network, flows)
+    return WideMeasure()(network, flows)
 
 
 def echelons(w: Wiring) -> tuple[tuple[int, ...], ...]:

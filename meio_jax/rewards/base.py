@@ -18,7 +18,7 @@ from meio_jax.errors import InputError
 from meio_jax.network import Network
 from meio_jax.rewards.terms import Weights, reward
 from meio_jax.scenario import Shock
-from meio_jax.simulator import Flows, State, initial_state, transition
+from meio_jax.simulator import Flows, State, initial_state
 
 __all__ = ["Played", "Quantity", "Reward", "begin_reward", "column", "needed", "pay", "pay_along", "some_period"]
 
@@ -121,8 +121,12 @@ def column(x: Array | float, like: Array) -> Array:
 
 def some_period(network: Network, lanes: int) -> Played:
     """A period of nothing. Only traced, for shapes (`jax.eval_shape`)."""
-    w, dtype = network.wiring, network.holding_cost.dtype
-    shock = Shock(demand=jnp.zeros((w.n_customers, lanes), dtype))
-    before = initial_state(network, lanes)
-    after, flows = transition(network, before, jnp.zeros((w.n_inner, lanes), dtype), shock)
-    return Played(flows, before, after, shock)
+    w = network.wiring
+    state = initial_state(network, lanes)
+    rows = dict.fromkeys(("ordered", "shipped", "filled", "lost", "backlog"), w.n_arcs)
+    rows |= dict.fromkeys(("received", "in_transit"), w.n_inner)
+    rows |= dict.fromkeys(("started", "built", "expired", "overflow", "on_hand"), w.n_nodes)
+    rows |= {"components": state.components.shape[0]}
+    rows |= dict.fromkeys(("arrived", "in_mail"), w.n_inner) if w.mail_slots else {}
+    flows = Flows(**{name: jnp.zeros((count, lanes), state.backlog.dtype) for name, count in rows.items()})
+    return Played(flows, state, state, Shock(demand=state.demand))

@@ -18,7 +18,7 @@ __all__ = ["Lagrangian", "LagrangianCarry", "lagrangian"]
 
 
 class LagrangianCarry(NamedTuple):
-    """multipliers: of each constraint ``[G, 1]``, or ``[G, B]`` where lanes have their own; inner: of the quantities."""
+    """multipliers: of each constraint ``[G, 1]``, or ``[G, B]`` where each lane has its own; inner: of the parts."""
 
     multipliers: tuple[Array, ...]
     inner: tuple[Any, ...]

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from meio_jax.errors import InputError, UnknownNameError
-from meio_jax.kpis import Books, Standards, WideTally, checked, kpi_named, wide_tally
+from meio_jax.kpis import Books, Standards, checked, kpi_named
+from meio_jax.kpis.wide import PeriodMeasures
 from meio_jax.network import Network
 from meio_jax.rewards.base import Played, column, some_period
 from meio_jax.rewards.terms import term_names, terms_at_nodes
@@ -85,19 +86,17 @@ class Running:
 
     def init(self, network: Network, lanes: int) -> RunningCarry:
         """Sums of nothing, of those measures that the indicator reads."""
-        used: set[str] = set()
+        used: dict[str, Any] = {}
 
-        def look() -> WideTally:
-            found = wide_tally(network, some_period(network, lanes).flows)
-            self._value(network, _Recorder(found, used))
-            return found
+        def look() -> dict[str, Any]:
+            self._value(network, _Recorder(PeriodMeasures(network, some_period(network, lanes).flows), used))
+            return used
 
-        shapes = jax.eval_shape(look)
-        zeros = {name: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), getattr(shapes, name)) for name in used}
-        return RunningCarry(zeros, jnp.zeros((), jnp.int32))
+        sums = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(look))
+        return RunningCarry(sums, jnp.zeros((), jnp.int32))
 
     def apply(self, carry: RunningCarry, network: Network, played: Played) -> tuple[Array, RunningCarry]:
-        found = wide_tally(network, played.flows)
+        found = PeriodMeasures(network, played.flows)
         anew = False if self.every is None else carry.t % self.every == 0
 
         def add(old: Array, new: Array) -> Array:
@@ -111,14 +110,13 @@ class Running:
 
 
 class _Recorder:
-    """Sums that note which of them are read."""
+    """Measures of a period that keep, by name, those that are read."""
 
-    def __init__(self, sums: WideTally, used: set[str]) -> None:
-        self._sums, self._used = sums, used
+    def __init__(self, measures: PeriodMeasures, used: dict[str, Any]) -> None:
+        self._measures, self._used = measures, used
 
     def __getattr__(self, name: str) -> Any:
-        self._used.add(name)
-        return getattr(self._sums, name)
+        return self._used.setdefault(name, getattr(self._measures, name))
 
 
 def running(
@@ -169,7 +167,7 @@ class Gap:
     def apply(self, carry: None, network: Network, played: Played) -> tuple[Array, None]:
         share = kpi_named(self.kpi, self.by).share
         assert share is not None
-        books = Books(network, wide_tally(network, played.flows), self.by)
+        books = Books(network, PeriodMeasures(network, played.flows), self.by)
         good, events = (of(books) for of in share)
         return (column(self.target, good) * events - good) / column(self.size, good), None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from meio_jax.errors import InputError
@@ -45,7 +46,7 @@ def reference_sizes(network: Network, mean_demand: Any) -> dict[str, Array]:
     demand = jnp.asarray(mean_demand, network.holding_cost.dtype)
     demand = demand[:, None] if demand.ndim == 1 else demand
     if demand.ndim != 2 or demand.shape[0] != w.n_customers:
-        raise InputError(f"mean_demand has shape {jnp.shape(mean_demand)}, expected ({w.n_customers},) or with lanes")
+        raise InputError(f"mean_demand has shape {np.shape(mean_demand)}, expected ({w.n_customers},) or with lanes")
     flow, ordered = flow_of_nodes(network, demand), mean_orders(network, demand)
     inner = ordered[: w.n_inner]
     lead = lead_times(network)

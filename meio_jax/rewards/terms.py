@@ -57,18 +57,19 @@ def terms_at_nodes(names: Iterable[str], network: Network, flows: Flows) -> dict
     Raises:
       UnknownNameError: a name is no term.
     """
-    money = costs_by_node(network, flows)
+    names = list(names)
+    money = costs_by_node(network, flows) if any(name not in TERMS for name in names) else {}
     if "revenue" in money:
         money["revenue"] = -money["revenue"]
-    cost = sum(money.values(), jnp.zeros_like(flows.on_hand))
+    nothing = jnp.zeros_like(flows.on_hand)
     found = {}
     for name in names:
         if name == "cost":
-            found[name] = cost
+            found[name] = sum(money.values(), nothing)
         elif name in TERMS:
             found[name] = TERMS[name](network, flows)
         elif name in COSTS:
-            found[name] = money.get(name, jnp.zeros_like(cost))
+            found[name] = money.get(name, nothing)
         else:
             raise UnknownNameError(f"reward term {name!r} is not one of {', '.join(term_names())}")
     return found
