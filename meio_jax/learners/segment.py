@@ -139,7 +139,10 @@ def check_length(config: PathwiseConfig, network: Network, source: Scenario) -> 
 
 
 def windows(config: PathwiseConfig, source: Any, key: Array, periods: int, t: Array) -> Shock | None:
-    """Of a scenario ``periods`` periods for each lane, leaves ``[T, .., B]``; else None. The key is consumed."""
+    """Of a scenario ``periods`` periods for each lane, leaves ``[T, .., B]``; else None. The key is consumed.
+
+    As many lanes as are played are played as they are; of another number each lane plays one at random.
+    """
     if not isinstance(source, Scenario):
         return None
     begins, which = jax.random.split(key)
@@ -151,6 +154,6 @@ def windows(config: PathwiseConfig, source: Any, key: Array, periods: int, t: Ar
         last = max(source.periods - periods, 0)
         first = cycle * jax.random.randint(begins, (lanes,), 0, last // cycle + 1)
         first = first + (t % cycle)  # the calendar that the policy sees goes on
-    own = jax.random.randint(which, (lanes,), 0, source.lanes)
+    own = jnp.arange(lanes) if source.lanes == lanes else jax.random.randint(which, (lanes,), 0, source.lanes)
     at = jnp.minimum(first[None] + jnp.arange(periods)[:, None], source.periods - 1)  # [T, B]
     return jax.tree.map(lambda x: jnp.moveaxis(x[at, :, own[None] % x.shape[-1]], 1, -1), source.shocks)
