@@ -37,9 +37,6 @@ TINY = PathwiseConfig(
     validation=Validation(periods=12, warmup=3, lanes=8),
 )  # fmt: skip
 
-#: Written for defaults that have changed since, or found a fault that is not mended yet: open in issue 5.
-OPEN = pytest.mark.xfail(reason="open in issue 5: not yet brought to the present defaults", strict=False)
-
 
 def store(**changes):
     return serial(1, holding_cost=1.0, lead_time=1, backlog_cost=4.0, initial_on_hand=5.0).replace(**changes)
@@ -108,13 +105,12 @@ def same(a, b):
 # Gradients
 
 
-@OPEN
 @pytest.mark.parametrize("discount", [1.0, 0.9])
 def test_each_decision_answers_for_all_that_follows_it_and_the_tail_teaches_nothing(rngs, x64, discount):
     """Of a decision in period t the cost of period s counts discount^(s - t), also in the tail, whose own decisions
     are not learned from.
     """
-    network = serial(2, holding_cost=[0.5, 1.0], lead_time=[2, 1], backlog_cost=9.0, initial_on_hand=6.0)
+    network = serial(2, holding_cost=[0.5, 1.0], lead_time=[2, 1], backlog_cost=9.0, initial_on_hand=[40.0, 6.0])
     scenario = scenario_of(rngs.numpy.uniform(2, 8, (12, 1, 4)))
     theta = jnp.asarray(rngs.numpy.uniform(3, 7, (12, 2, 1)))
     found = slopes(planned(4), network, scenario, theta, PathwiseHyper(discount=discount))[..., 0]
@@ -144,9 +140,8 @@ def test_what_goods_cost_drops_out_but_for_what_demand_makes_necessary(rngs, x64
     np.testing.assert_allclose(*gradients, rtol=1e-9, atol=1e-9)
 
 
-@OPEN
 def test_a_slope_at_whole_orders_is_that_between_the_two_around_what_was_wanted(rngs, x64):
-    """One period's order arrives in the next and does not keep: F(k + 1) - F(k), as no tie is split in two."""
+    """What is ordered arrives at once: F(k + 1) - F(k), as no tie is split in two."""
     network = build_network(
         [Node("shop", holding_cost=3.0)],
         [Arc(OUTSIDE, "shop", lead_time=0), Arc("shop", CUSTOMER, keep=0.0, lost_cost=7.0)],
@@ -166,7 +161,7 @@ def test_a_slope_at_whole_orders_is_that_between_the_two_around_what_was_wanted(
     for k in range(5):
         for x in (k + 0.1, k + 0.4, k + 0.6, k + 0.9):
             assert slope(x) == pytest.approx(cost(k + 1) - cost(k), abs=1e-12)
-    assert slope(2.1, relax=False) == pytest.approx((cost(3) - cost(1)) / 2)  # what JAX alone would say
+    assert cost(2) - cost(1) < slope(2.1, relax=False) < cost(3) - cost(2)  # at a kink: a mean of both
 
 
 def test_fading_and_limiting_leave_values_alone():
@@ -200,9 +195,10 @@ def test_replacement_cost_and_salvage_by_hand():
 # Runs
 
 
-@OPEN
 def test_a_policy_far_off_learns_the_optimum():
-    """Example 6.1 from levels that are a mean demand too low: within 1 % in three hundred small updates."""
+    """Example 6.1 from levels that are a mean demand too low: within 1 % in three hundred small updates, and from the
+    empty system that it is judged from, which lanes that only go on would have forgotten.
+    """
     probe = probes.example_6_1()
     problem = Problem(probe.network, probe.processes)
     config, hyper = for_problem(
@@ -406,12 +402,11 @@ def test_validation_is_the_criterion_of_the_problem(x64):
         assert float(found["eval_error"]) == pytest.approx(value.std() / 5**0.5, rel=1e-9)
 
 
-@OPEN
 def test_the_defaults_follow_the_criterion():
     discounted = Problem(STORE, WORLD, criterion="discounted", discount=0.9, warmup=7)
     config, hyper = for_problem(discounted, learning_rate=0.5, lanes=16)
     assert hyper.discount == 0.9 and hyper.learning_rate == 0.5 and config.lanes == 16
-    assert config.validation == validation_of(discounted) and config.validation.warmup == 7
+    assert config.validation == validation_of(discounted, lanes=512) and config.validation.warmup == 7
     assert 0.9**config.validation.periods < 1e-4 < 0.9 ** (config.validation.periods - 2)
     config, hyper = for_problem(Problem(STORE, Processes(demand=poisson(5.0))))
     assert hyper.discount == 1.0 and config.horizon is None and config.tail_periods(STORE) >= reach(STORE)

@@ -308,6 +308,12 @@ def _update(
         fresh = begin(network, config.policy, source, start, config.lanes, oldest=config.oldest)
         over = True if config.horizon is None or config.begins_anew else carry.state.t >= config.horizon
         carry = fresh if over is True else jax.tree.map(lambda a, b: jnp.where(over, a, b), fresh, carry)
+    elif config.renew:
+        fresh = begin(network, config.policy, source, start, config.lanes, oldest=config.oldest)
+        turn = (jnp.arange(config.lanes) + state.update) % config.renew == 0
+        own, new = (carry.state, carry.memory, carry.reports), (fresh.state, fresh.memory, fresh.reports)
+        own = jax.tree.map(lambda a, b: jnp.where(turn, a, b) if a.ndim else b, new, own)  # the time goes on for all
+        carry = Carry(state=own[0], memory=own[1], process=carry.process, reports=own[2])
     _, put = learned(state.fixed)
 
     def loss(numbers: list[Array]) -> tuple[Array, Played]:

@@ -40,6 +40,8 @@ class PathwiseConfig:
         beginning of a horizon that are not paid for.
       burn_in: begin anew in each update, and play this many periods first, through which no gradient goes; None: go on
         from where the lanes stand.
+      renew: in each update every so many-th lane begins anew, another one each time; 0: none does. Lanes that go on for
+        ever see only what their policy leads to, and forget how to come out of the state that a planner begins with.
       warmup: periods played with the untrained policy before the first update: they leave the initial state behind,
         measure what features there are, and what the untrained policy costs (or one horizon, where there is one).
       schedule: how the learning rate falls: "constant", "linear" or "cosine".
@@ -68,6 +70,7 @@ class PathwiseConfig:
     ends: bool = False
     unpaid: int = 0
     burn_in: int | None = None
+    renew: int = 64
     warmup: int = 64
     schedule: str = "cosine"
     stretch: int | None = None
@@ -84,7 +87,7 @@ class PathwiseConfig:
         for name in ("lanes", "segment", "updates", "warmup"):
             if getattr(self, name) < 1:
                 raise InputError(f"PathwiseConfig: {name} = {getattr(self, name)} must be at least 1")
-        for name in ("eval_every", "oldest", "unpaid", "smooth_fixed_cost", "tail", "burn_in", "max_worth"):
+        for name in ("eval_every", "oldest", "unpaid", "smooth_fixed_cost", "tail", "burn_in", "renew", "max_worth"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise InputError(f"PathwiseConfig: {name} = {value} must not be negative")
