@@ -75,8 +75,8 @@ class Lagrangian:
             broken = broken.mean(-1, keepdims=True) if self.shared else broken
             most = column(self.most, x)
             price = jnp.clip(multiplier + column(self.proportional, x) * broken, 0.0, most)
-            loss = loss + (jax.lax.stop_gradient(price) * x).sum(0)
-            after.append(jax.lax.stop_gradient(jnp.clip(multiplier + column(self.rate, x) * broken, 0.0, most)))
+            loss = loss + (price * x).sum(0)
+            after.append(jnp.clip(multiplier + column(self.rate, x) * broken, 0.0, most))
         return -loss, LagrangianCarry(tuple(after), tuple(c for _, c in found))
 
 
