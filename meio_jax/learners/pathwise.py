@@ -311,8 +311,8 @@ def _update(
     elif config.renew:
         fresh = begin(network, config.policy, source, start, config.lanes, oldest=config.oldest)
         turn = (jnp.arange(config.lanes) + state.update) % config.renew == 0
-        own, new = (carry.state, carry.memory, carry.reports), (fresh.state, fresh.memory, fresh.reports)
-        own = jax.tree.map(lambda a, b: jnp.where(turn, a, b) if a.ndim else b, new, own)  # the time goes on for all
+        own, begun = (carry.state, carry.memory, carry.reports), (fresh.state, fresh.memory, fresh.reports)
+        own = jax.tree.map(lambda a, b: jnp.where(turn, a, b) if a.ndim else b, begun, own)  # the time goes on for all
         carry = Carry(state=own[0], memory=own[1], process=carry.process, reports=own[2])
     _, put = learned(state.fixed)
 
