@@ -161,7 +161,7 @@ def test_a_slope_at_whole_orders_is_that_between_the_two_around_what_was_wanted(
     for k in range(5):
         for x in (k + 0.1, k + 0.4, k + 0.6, k + 0.9):
             assert slope(x) == pytest.approx(cost(k + 1) - cost(k), abs=1e-12)
-    assert cost(2) - cost(1) < slope(2.1, relax=False) < cost(3) - cost(2)  # at a kink: a mean of both
+    assert cost(2) - cost(1) < slope(2.1, slack=0.0) < cost(3) - cost(2)  # at a kink: a mean of both
 
 
 def test_fading_and_limiting_leave_values_alone():

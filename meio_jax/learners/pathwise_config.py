@@ -50,8 +50,9 @@ class PathwiseConfig:
         arXiv 1604.06174); None: in segments of more than 128 periods.
       smooth_fixed_cost: a fixed cost K of an order q is learned from as ``K (1 - exp(-q / width))`` with this width in
         mean orders; 0: fixed costs are refused. Evaluations always count the true cost.
-      relax: learn on the system without rounding to whole units (`meio_jax.learners.relaxed`); False: on the system as
-        it is, with gradients straight through the rounding. Evaluations always round.
+      slack: where orders are rounded, the share of what rounding takes off that is left in while learning, so that
+        slopes are one-sided (`meio_jax.learners.nearly_whole`); 1 does not round, 0 leaves rounding to the network.
+        Evaluations always round.
       max_worth: what a unit more or less in one system may be said to be worth, in times the network's dearest rate
         over its `reach`; 0: anything. Where a policy overreacts, slopes multiply from period to period, and a few
         systems drown the others; true worths are far smaller than this.
@@ -76,7 +77,7 @@ class PathwiseConfig:
     stretch: int | None = None
     replay: bool | None = None
     smooth_fixed_cost: float = 0.0
-    relax: bool = True
+    slack: float = 0.3
     max_worth: float = 0.5
     least_deviation: float = 0.3
     oldest: int = 0
@@ -87,7 +88,17 @@ class PathwiseConfig:
         for name in ("lanes", "segment", "updates", "warmup"):
             if getattr(self, name) < 1:
                 raise InputError(f"PathwiseConfig: {name} = {getattr(self, name)} must be at least 1")
-        for name in ("eval_every", "oldest", "unpaid", "smooth_fixed_cost", "tail", "burn_in", "renew", "max_worth"):
+        for name in (
+            "eval_every",
+            "oldest",
+            "unpaid",
+            "smooth_fixed_cost",
+            "tail",
+            "burn_in",
+            "renew",
+            "slack",
+            "max_worth",
+        ):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise InputError(f"PathwiseConfig: {name} = {value} must not be negative")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +12,8 @@ from jax import Array
 from meio_jax.errors import InputError
 from meio_jax.kpis import total_cost
 from meio_jax.learners.differentiable import dearest, fade_all, limit_all, paid_cost
+from meio_jax.learners.nearly_whole import NearlyWhole, lots_of, nearly_whole, whole_again, whole_demand
 from meio_jax.learners.pathwise_config import PathwiseConfig, PathwiseHyper, reach
-from meio_jax.learners.relaxed import relaxed, whole_demand
 from meio_jax.learners.salvage import salvage
 from meio_jax.network import Network
 from meio_jax.processes import Processes
@@ -56,7 +57,9 @@ def play_segment(
         carry = _burn_in(config, network, source, theta, carry, head, jax.random.split(play_first, first))
         shocks = None if shocks is None else jax.tree.map(lambda x: x[first:], shocks)
     carry = jax.lax.stop_gradient(carry)
-    real, network = network, relaxed(network) if config.relax else network
+    real, lots = network, lots_of(network) if config.slack else None
+    if lots is not None:
+        network, policy = nearly_whole(network), NearlyWhole(policy, config.slack)
     unit = segment * base
     most = config.max_worth * reach(real) * dearest(real)
 
@@ -66,7 +69,9 @@ def play_segment(
         carry = fade_all(carry, hyper.discount)
         if config.max_worth and hyper.weights is None:
             carry = limit_all(carry, most / (lanes * unit))
-        carry, happened = play_period(network, policy, own, carry, whole_demand(real, shock), key)
+        if lots is not None:
+            shock = whole_demand(real, shock)
+        carry, happened = play_period(network, policy, own if lots is None else (own, lots), carry, shock, key)
         counts = is_paid(config, t)
         cost = paid_cost(hyper.weights, network, happened.flows, width).mean()
         paid = paid + jnp.where(counts, cost, 0.0)
@@ -93,6 +98,8 @@ def play_segment(
     last, (paid, true, carries) = jax.lax.scan(body, carry, (jnp.arange(total // each), *xs))
     stretches = segment // each
     end = jax.tree.map(lambda x: x[stretches - 1], carries)
+    if lots is not None:
+        end = dataclasses.replace(end, state=whole_again(real, end.state), reports=whole_again(real, end.reports))
     whole = paid.sum()
     if tail and not config.ends and hyper.weights is None:
         whole = whole - salvage(network, fade_all(last.state, hyper.discount)).mean()
