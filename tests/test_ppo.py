@@ -338,7 +338,7 @@ def test_metrics_say_what_a_practitioner_looks_at():
     }
     assert wanted <= set(metrics)
     assert all(np.isfinite(x).all() for x in metrics.values())
-    np.testing.assert_allclose(metrics["learning_rate"][[0, 5]], [4e-3, 4e-3 * (0.02 + 0.98 * 0.5)], rtol=1e-5)
+    np.testing.assert_allclose(metrics["learning_rate"][[0, 5]], [1e-3, 1e-3 * (0.02 + 0.98 * 0.5)], rtol=1e-5)
     np.testing.assert_allclose(metrics["cost"], -metrics["reward"], rtol=1e-5)
     assert (metrics["approx_kl"] >= -1e-6).all() and metrics["entropy"][0] <= np.log(TIERS.choices) + 1e-4
 

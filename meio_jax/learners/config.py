@@ -61,7 +61,7 @@ class PPOConfig:
 
     lanes: int = 256
     segment: int = 32
-    updates: int = 500
+    updates: int = 400
     epochs: int = 2
     minibatches: int = 8
     head: Head = OrderUpTo()
@@ -172,7 +172,7 @@ class PPOHyper:
     reward's terms, None for the negative cost.
     """
 
-    learning_rate: Array | float = 4e-3
+    learning_rate: Array | float = 1e-3
     learning_rate_floor: Array | float = 0.02
     discount: Array | float = 0.99
     trace: Array | float = 0.8
@@ -181,7 +181,7 @@ class PPOHyper:
     value_weight: Array | float = 0.5
     max_gradient: Array | float = 0.5
     std: Array | float = 0.5
-    std_end: Array | float = 0.25
+    std_end: Array | float = 0.5
     average: Array | float = 0.998
     critic_rate: Array | float = 3.0
     weights: Weights | None = None

@@ -176,7 +176,7 @@ def update_once(
         "reward": rewards.sum(-1).mean(),
         "explained_variance": explained,
         "learning_rate": rate,
-        "std": spread,
+        "std": spread * jnp.exp(state.params["log_std"]).mean() if "log_std" in state.params else spread,
     }
 
 
