@@ -178,7 +178,7 @@ class PathwiseHyper:
     cost.
     """
 
-    learning_rate: Array | float = 3e-3
+    learning_rate: Array | float = 1e-2
     learning_rate_floor: Array | float = 0.01
     discount: Array | float = 1.0
     max_gradient: Array | float = 1.0
