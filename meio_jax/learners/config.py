@@ -61,7 +61,7 @@ class PPOConfig:
 
     lanes: int = 256
     segment: int = 32
-    updates: int = 400
+    updates: int = 600
     epochs: int = 2
     minibatches: int = 8
     head: Head = OrderUpTo()
@@ -175,7 +175,7 @@ class PPOHyper:
     learning_rate: Array | float = 1e-3
     learning_rate_floor: Array | float = 0.02
     discount: Array | float = 0.99
-    trace: Array | float = 0.8
+    trace: Array | float = 0.9
     clip: Array | float = 0.2
     entropy_weight: Array | float = 0.0
     value_weight: Array | float = 0.5

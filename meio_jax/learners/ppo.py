@@ -38,6 +38,9 @@ from meio_jax.solvers.problem import Problem
 
 __all__ = ["LEARNER", "PPOConfig", "PPOHyper", "TrainState", "for_problem", "init_train", "train_chunk", "value_of"]
 
+#: Lambda where a segment is the whole problem: with all that comes in sight little noise is left to trade for bias.
+WITHIN_SIGHT = 0.98
+
 
 def init_train(
     config: PPOConfig,
@@ -259,7 +262,7 @@ def for_problem(problem: Problem, *, policy: Policy | None = None, **changes: An
         assert problem.periods is not None  # `Problem` sees to it
         horizon = problem.warmup + problem.periods
         config.update(horizon=horizon, ends=True, unpaid=problem.warmup, **_sizes(horizon))
-        hyper.update(discount=1.0)
+        hyper.update(discount=1.0, trace=WITHIN_SIGHT if horizon <= pathwise.WHOLE else PPOHyper.trace)
     elif problem.criterion == "discounted":
         hyper.update(discount=problem.discount)
     if policy is None:
